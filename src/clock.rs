@@ -1,0 +1,38 @@
+//! The only `now()`. Everything else takes the time as a parameter or asks this clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::domain::timestamp::Timestamp;
+
+/// The system's clock, or one that a test moves by hand.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    #[default]
+    System,
+    /// UTC milliseconds, shared by all clones.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `start` until it is moved.
+    pub fn manual(start: Timestamp) -> Self {
+        Self::Manual(Arc::new(AtomicI64::new(start.as_millis())))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that may ask the system for the time")]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()),
+            Self::Manual(millis) => Timestamp::from_millis(millis.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock on; the system's clock is left alone.
+    pub fn advance(&self, by: Duration) {
+        if let Self::Manual(millis) = self {
+            millis.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The product as pure functions and the words they use.
+//!
+//! No async, no input or output, no clock: time, chance and configuration are parameters. Nothing of the rest of the
+//! house is imported here; `tests/it/tidy.rs` checks it.
+
+pub mod backoff;
+pub mod decide;
+pub mod delivery;
+pub mod event;
+pub mod id;
+pub mod page;
+pub mod render;
+pub mod route;
+pub mod timestamp;

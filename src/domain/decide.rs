@@ -1,0 +1,1 @@
+//! The product, in one pure function: what an event obliges us to.

@@ -1,0 +1,156 @@
+//! What we owe a side, how an attempt can end, and what follows from it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::id::{AlertKey, ConnectionName, DeliveryId, ExternalId, SubscriptionId, TeamName};
+use super::timestamp::Timestamp;
+
+/// One call we owe a side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "snake_case")]
+pub enum Call {
+    /// `POST {base_url}/webhook/{secret}` with the whole page. `body` is flat JSON, complete but for nothing.
+    Raise { team: TeamName, page: ExternalId, body: Value },
+    /// The same webhook with `X-S4-Status: acknowledged`.
+    Acknowledge { team: TeamName, page: ExternalId },
+    /// The same webhook with `X-S4-Status: resolved`.
+    Resolve { team: TeamName, page: ExternalId },
+    /// REST v2 `annotate`, with API key and user id; the SIGNL4 alert id is looked up when it is not known yet.
+    Annotate { team: TeamName, page: ExternalId, text: String },
+    /// `changestate`, after a read.
+    ChangeState { target: AzureTarget, state: AzureState, comment: Option<String> },
+    /// A changestate to the state that the read returns, for the sake of its comment.
+    Comment { target: AzureTarget, text: String },
+}
+
+/// Which alert to change in Azure, and with whose credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AzureTarget {
+    pub connection: ConnectionName,
+    pub subscription: SubscriptionId,
+    /// Last segment of the alert id.
+    pub alert: String,
+    pub key: AlertKey,
+}
+
+/// Azure's user response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum AzureState {
+    New,
+    Acknowledged,
+    Closed,
+}
+
+impl AzureState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "New",
+            Self::Acknowledged => "Acknowledged",
+            Self::Closed => "Closed",
+        }
+    }
+
+    /// Reads Azure's spelling without regard to case.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::New, Self::Acknowledged, Self::Closed]
+            .into_iter()
+            .find(|state| state.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+/// Where a call goes: what can be slow, denied or paused as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Destination(String);
+
+impl Destination {
+    pub fn team(team: &TeamName) -> Self {
+        Self(format!("signl4:{team}"))
+    }
+
+    pub fn subscription(connection: &ConnectionName, subscription: &SubscriptionId) -> Self {
+        Self(format!("azure:{connection}/{subscription}"))
+    }
+
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How an attempt ended, and what the answer taught us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    pub outcome: Outcome,
+    pub learned: Learned,
+    /// One line for the log and for `deliveries list`; no secrets.
+    pub note: String,
+}
+
+/// What an answer taught us, for the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// SIGNL4's event id from a 201.
+    pub signl4_event_id: Option<String>,
+    /// SIGNL4's alert id, from a look-up.
+    pub signl4_alert_id: Option<String>,
+    /// The state that Azure's alert has now, and when it was last modified.
+    pub azure: Option<(AzureState, Option<Timestamp>)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, or already so.
+    Accepted,
+    /// 429 or 503: surely not done; wait at least that long.
+    Busy { after: Option<Duration> },
+    /// Surely not received: no connection, DNS, TLS.
+    Unsent,
+    /// Sent, and no answer, or one that says nothing (5xx, cut).
+    Unknown,
+    /// 400, 405, 410, 413, 422, 404 of one alert: final for this delivery.
+    Refused { status: u16 },
+    /// 401 after one refresh, 403, SIGNL4's 404 with code 3004, a permanent token error: pauses the destination.
+    Denied { status: u16 },
+    /// Something on our own side: a bug, a full disk.
+    OurFault,
+}
+
+impl Outcome {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Busy { .. } => "busy",
+            Self::Unsent => "unsent",
+            Self::Unknown => "unknown",
+            Self::Refused { .. } => "refused",
+            Self::Denied { .. } => "denied",
+            Self::OurFault => "our_fault",
+        }
+    }
+}
+
+/// A delivery claimed for one attempt; only the store's claim makes one.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub id: DeliveryId,
+    pub call: Call,
+    /// Counted from 1; the fence that every later update carries.
+    pub attempt: u32,
+    /// An earlier attempt may have been received.
+    pub uncertain: bool,
+    pub created_at: Timestamp,
+}

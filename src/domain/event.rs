@@ -1,0 +1,301 @@
+//! What a side told us, after parsing and before judgement.
+
+use std::collections::BTreeMap;
+
+use super::id::{AlertId, AlertKey, ConnectionName, EventId, ExternalId, SubscriptionId, TeamName};
+use super::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One event, stored before it is judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub id: EventId,
+    pub received_at: Timestamp,
+    pub kind: EventKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventKind {
+    /// An alert fired or resolved.
+    Azure { connection: ConnectionName, notification: Box<Notification> },
+    /// An authenticated body that names a subscription outside the connection's allow-list.
+    Foreign { connection: ConnectionName, subscription: Option<SubscriptionId> },
+    /// An authenticated Azure body that could not be understood. `digest` tells bodies apart.
+    Unreadable { connection: ConnectionName, digest: String, problem: String },
+    /// Something happened to a page in SIGNL4. `team` is the endpoint's; the page is found by its external id.
+    Signl4 { team: TeamName, page: ExternalId, change: Signl4Change },
+    /// Authenticated, understood, and of no consequence: duty events, the test event, alerts of other systems.
+    Ignored { team: TeamName, why: &'static str },
+    /// A stored timer of a page is due.
+    Timer { page: ExternalId, timer: TimerKind },
+}
+
+/// Why a page wakes us later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimerKind {
+    /// The page's hold (grace) is over.
+    GraceEnded,
+}
+
+/// Azure's `monitorCondition`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    Fired,
+    Resolved,
+}
+
+/// Azure's severity, `Sev0` the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Severity {
+    Sev0,
+    Sev1,
+    Sev2,
+    Sev3,
+    Sev4,
+}
+
+impl Severity {
+    pub const ALL: [Self; 5] = [Self::Sev0, Self::Sev1, Self::Sev2, Self::Sev3, Self::Sev4];
+
+    /// Reads `Sev1`, `sev1`, `1`, and the words of old log alerts (`Critical`, `Error`, `Warning`, `Informational`).
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "sev0" | "0" | "critical" => Some(Self::Sev0),
+            "sev1" | "1" | "error" => Some(Self::Sev1),
+            "sev2" | "2" | "warning" => Some(Self::Sev2),
+            "sev3" | "3" | "informational" | "information" => Some(Self::Sev3),
+            "sev4" | "4" | "verbose" => Some(Self::Sev4),
+            _ => None,
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sev0 => "Sev0",
+            Self::Sev1 => "Sev1",
+            Self::Sev2 => "Sev2",
+            Self::Sev3 => "Sev3",
+            Self::Sev4 => "Sev4",
+        }
+    }
+}
+
+/// What Azure says of one alert: the common alert schema's essentials, tolerant of every field that may be missing,
+/// and the facts of its context that a page needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    pub id: AlertId,
+    pub condition: Condition,
+    pub fired_at: Option<Timestamp>,
+    pub resolved_at: Option<Timestamp>,
+    /// Name of the rule.
+    pub rule: Option<String>,
+    /// ARM id of the rule, lower-case.
+    pub rule_id: Option<String>,
+    pub severity: Option<Severity>,
+    /// `Metric`, `Log`, `Activity Log`: an open set.
+    pub signal: Option<String>,
+    /// `Platform`, `Log Alerts V2`, `ServiceHealth` …: an open set, as Azure spells it.
+    pub monitoring_service: Option<String>,
+    /// ARM ids, lower-case.
+    pub targets: Vec<String>,
+    /// Names of what is affected, with Azure's spelling.
+    pub items: Vec<String>,
+    pub description: Option<String>,
+    pub custom: BTreeMap<String, String>,
+    pub detail: Detail,
+    /// `None` for the common alert schema; else the name of the legacy shape, which cannot be written back.
+    pub legacy: Option<String>,
+    pub investigation_link: Option<String>,
+    /// SHA-256 prefix of the body: tells one test notification from the next.
+    pub digest: String,
+}
+
+impl Notification {
+    /// A test notification of the portal: paged each time, marked, never written back.
+    pub fn is_test(&self) -> bool {
+        self.id.is_test()
+    }
+}
+
+/// The facts of `alertContext`, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Detail {
+    Metric {
+        criteria: Vec<Criterion>,
+        window: Option<String>,
+        dynamic: bool,
+    },
+    Log {
+        criteria: Vec<Criterion>,
+        window: Option<String>,
+        query: Option<String>,
+        link: Option<String>,
+    },
+    ActivityLog {
+        operation: Option<String>,
+        status: Option<String>,
+        level: Option<String>,
+        caller: Option<String>,
+        message: Option<String>,
+    },
+    ServiceHealth {
+        title: Option<String>,
+        service: Option<String>,
+        region: Option<String>,
+        stage: Option<String>,
+        incident_type: Option<String>,
+        tracking_id: Option<String>,
+        impact_start: Option<String>,
+        /// Plain text: HTML is stripped while parsing.
+        communication: Option<String>,
+    },
+    ResourceHealth {
+        title: Option<String>,
+        details: Option<String>,
+        current: Option<String>,
+        previous: Option<String>,
+        cause: Option<String>,
+    },
+    Prometheus {
+        expression: Option<String>,
+        value: Option<String>,
+        summary: Option<String>,
+        labels: BTreeMap<String, String>,
+    },
+    #[default]
+    Other,
+}
+
+/// One line of `condition.allOf`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Criterion {
+    /// Metric name, web test name, or measured column.
+    pub metric: Option<String>,
+    pub namespace: Option<String>,
+    /// `GreaterThan` …, as Azure spells it.
+    pub operator: Option<String>,
+    pub threshold: Option<String>,
+    pub aggregation: Option<String>,
+    pub value: Option<f64>,
+    pub dimensions: Vec<(String, String)>,
+}
+
+/// What happened in SIGNL4.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signl4Change {
+    /// The notification's own id, for saying whether it was seen before.
+    pub notification_id: Option<String>,
+    pub happened: Happened,
+    /// `eventRaisedUtc`, or the time of receipt when it is absent.
+    pub raised_at: Timestamp,
+    /// Who did it; `None` for the system and for our own `user_id` seen as a machine.
+    pub person: Option<Person>,
+    /// SIGNL4's own id of the alert.
+    pub alert_id: Option<String>,
+    /// Text of an annotation, also one typed while acknowledging or closing.
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// 200: SIGNL4 raised the alert.
+    Created,
+    /// 201 with status 1.
+    Reopened,
+    /// 201 with status 2.
+    Acknowledged,
+    /// 201 with status 4.
+    Closed,
+    /// 201 with status 16 or 8: nobody on duty, nobody answered.
+    NobodyOnDuty,
+    /// 202.
+    Escalated,
+    /// 203.
+    Annotated,
+}
+
+impl Happened {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Reopened => "reopened",
+            Self::Acknowledged => "acknowledged",
+            Self::Closed => "closed",
+            Self::NobodyOnDuty => "nobody_on_duty",
+            Self::Escalated => "escalated",
+            Self::Annotated => "annotated",
+        }
+    }
+}
+
+/// A SIGNL4 user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    pub id: String,
+    /// Name to show: `username`, else the mail address, else `a SIGNL4 user`.
+    pub name: String,
+}
+
+impl EventKind {
+    /// Which alert's rows the judgement needs; `None` when it is found by the page's external id or not needed.
+    pub fn alert_key(&self, day: &str) -> Option<AlertKey> {
+        match self {
+            Self::Azure { notification, .. } => Some(notification.id.key().clone()),
+            Self::Foreign { connection, subscription } => {
+                Some(Self::foreign_key(connection, subscription.as_ref(), day))
+            }
+            Self::Unreadable { digest, .. } => Some(AlertKey::synthetic("unreadable", digest)),
+            Self::Signl4 { .. } | Self::Ignored { .. } | Self::Timer { .. } => None,
+        }
+    }
+
+    /// One notice a day for each foreign subscription.
+    pub fn foreign_key(connection: &ConnectionName, subscription: Option<&SubscriptionId>, day: &str) -> AlertKey {
+        let name = subscription.map_or("none", SubscriptionId::as_str);
+        AlertKey::synthetic("notice", &format!("foreign:{connection}:{}:{day}", super::id::digest(name.as_bytes())))
+    }
+
+    /// A name for logs, metrics and the store.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Azure { notification, .. } => match notification.condition {
+                Condition::Fired => "fired",
+                Condition::Resolved => "resolved",
+            },
+            Self::Foreign { .. } => "foreign",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Signl4 { change, .. } => change.happened.as_str(),
+            Self::Ignored { .. } => "ignored",
+            Self::Timer { .. } => "timer",
+        }
+    }
+
+    /// The same key means the same event, told again. `None`: each is an event of its own, and the judgement decides.
+    pub fn repeat_key(&self) -> Option<String> {
+        match self {
+            Self::Azure { notification, .. } if !notification.is_test() => {
+                let at = notification.fired_at.map_or_else(
+                    || format!("body {}", notification.digest),
+                    |fired_at| fired_at.as_millis().to_string(),
+                );
+                let condition = match notification.condition {
+                    Condition::Fired => "fired",
+                    Condition::Resolved => "resolved",
+                };
+                Some(format!("azure {} {condition} {at}", notification.id.key()))
+            }
+            Self::Signl4 { team, change, .. } => {
+                change.notification_id.as_ref().map(|id| format!("signl4 {team} {id}"))
+            }
+            Self::Azure { .. }
+            | Self::Foreign { .. }
+            | Self::Unreadable { .. }
+            | Self::Ignored { .. }
+            | Self::Timer { .. } => None,
+        }
+    }
+}

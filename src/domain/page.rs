@@ -1,0 +1,1 @@
+//! Alerts, pages and their ledgers.

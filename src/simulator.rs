@@ -1,0 +1,1 @@
+//! Both services in a box: for trying the bridge out, for the demo and for tests.

@@ -1,0 +1,1 @@
+//! The shared token cache of both sides.
