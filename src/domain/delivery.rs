@@ -98,6 +98,8 @@ pub struct Attempted {
     pub learned: Learned,
     /// One line for the log and for `deliveries list`; no secrets.
     pub note: String,
+    /// A Raise of unknown fate was sent again without proof that the first had not arrived: the page may be doubled.
+    pub possibly_doubled: bool,
 }
 
 /// What an answer taught us, for the ledger.
