@@ -3,6 +3,7 @@
 //! No async, no input or output, no clock: time, chance and configuration are parameters. Nothing of the rest of the
 //! house is imported here; `tests/it/tidy.rs` checks it.
 
+pub mod after;
 pub mod backoff;
 pub mod decide;
 pub mod delivery;
