@@ -1,4 +1,18 @@
 //! Routes: which Azure alerts go to which team, and how.
+//!
+//! The first route that matches takes the alert; a route with `continue` lets later ones match too. What no route
+//! takes is the fallback team's. This module never looks at SIGNL4 and never decides whether somebody is woken.
+
+mod explain;
+mod glob;
+mod resource;
+mod shadow;
+mod take;
+
+pub use explain::Decision;
+pub use glob::Glob;
+pub use shadow::Shadow;
+pub use take::Mismatch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -145,7 +159,7 @@ impl<T> BySeverity<T> {
 }
 
 /// `match = { … }`: a list matches if any of its entries does, the whole if every given criterion does.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Criteria {
     /// ARM ids, lower-case: the target, or the rule where there is no target, lies in or below one of them.
     pub scope: Vec<String>,
@@ -160,19 +174,22 @@ pub struct Criteria {
     pub not: Option<Box<Criteria>>,
 }
 
-/// A pattern with `*` and `?`, compared without regard to case.
-#[derive(Clone, Debug)]
-pub struct Glob {
-    pub pattern: String,
-    pub matcher: globset::GlobMatcher,
-}
-
 /// `[[route.example]]`: run by `check`.
 #[derive(Clone, Debug)]
 pub struct Example {
     pub line: usize,
     pub notification: Notification,
     pub connection: Option<ConnectionName>,
-    /// The team that must be paged; `None` for an example that must not be taken by the route.
-    pub team: Option<TeamName>,
+    pub expected: Expected,
+}
+
+/// What an example says of its route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// `team = "ops"`: the route takes the alert and this team is paged.
+    Paged(TeamName),
+    /// `matches = true`: the route takes the alert.
+    Taken,
+    /// `matches = false`: the route leaves the alert to others.
+    Left,
 }
