@@ -8,4 +8,5 @@ pub mod egress;
 pub mod secret;
 pub mod signl4;
 pub mod simulator;
+pub mod store;
 pub mod tokens;

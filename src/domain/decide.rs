@@ -1,1 +1,190 @@
 //! The product, in one pure function: what an event obliges us to.
+//!
+//! `decide` sees the rows that bear on the event as they stand inside the writer's transaction and says what to change:
+//! the alert, its pages, deliveries to make, deliveries to finish, timers. An event is judged against what is `wanted`:
+//! equal means echo or repeat, and no call. It accepts one race: two people acting on both sides within one round trip.
+
+mod azure;
+mod desk;
+mod record;
+mod signl4;
+
+use super::delivery::Call;
+use super::event::{Event, EventKind, TimerKind};
+use super::id::{DeliveryId, ExternalId};
+use super::page::{Alert, Ending, Known, Page, Phase};
+use super::route::Rules;
+use super::timestamp::Timestamp;
+use desk::Desk;
+
+pub use record::record;
+
+/// What follows from an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    pub reason: Reason,
+    /// The alert's row, if it changed.
+    pub alert: Option<Alert>,
+    /// The pages that are new or changed.
+    pub pages: Vec<Page>,
+    pub owed: Vec<Owed>,
+    /// Open deliveries that end here, unsent or confirmed.
+    pub finished: Vec<(DeliveryId, Finished)>,
+    pub timers: Vec<Timer>,
+    /// Pages whose timers are void.
+    pub cancelled: Vec<ExternalId>,
+}
+
+/// A delivery to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owed {
+    pub call: Call,
+    pub due: Timestamp,
+}
+
+/// A row that becomes an event when it is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timer {
+    pub page: ExternalId,
+    pub kind: TimerKind,
+    pub due: Timestamp,
+}
+
+/// How an open delivery ends without an attempt of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// A newer decision made it needless.
+    Superseded,
+    /// An event showed that it has arrived.
+    Confirmed,
+}
+
+/// Why the verdict is what it is: shown in the history, counted in the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    Raised,
+    Held,
+    RecordedByRoute,
+    /// No route takes the alert: the fallback team is paged.
+    Unrouted,
+    Repeat,
+    /// The alert fired anew and every team already has an open page of it.
+    AlreadyPaged,
+    /// Fired, but its Resolved is stored already.
+    SupersededByResolved,
+    ResolvedBeforePaged,
+    Resolved,
+    ResolvedWithoutPage,
+    /// Resolved of an alert that is not known: remembered.
+    ResolvedUnknown,
+    /// Belongs to an earlier episode or state than the one known.
+    Stale,
+    ForeignSubscription,
+    Unreadable,
+    Acknowledged,
+    Closed,
+    Reopened,
+    Annotated,
+    Escalated,
+    NobodyOnDuty,
+    /// Confirms what we decided: our own change coming back.
+    Confirmed,
+    /// SIGNL4 changed the page without a person and without us.
+    WithoutPerson,
+    UnknownPage,
+    OtherAccount,
+    NoConsequence,
+    GraceEnded,
+    TimerVoid,
+}
+
+impl Reason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Held => "held",
+            Self::RecordedByRoute => "recorded_by_route",
+            Self::Unrouted => "unrouted",
+            Self::Repeat => "repeat",
+            Self::AlreadyPaged => "already_paged",
+            Self::SupersededByResolved => "superseded_by_resolved",
+            Self::ResolvedBeforePaged => "resolved_before_paged",
+            Self::Resolved => "resolved",
+            Self::ResolvedWithoutPage => "resolved_without_page",
+            Self::ResolvedUnknown => "resolved_unknown",
+            Self::Stale => "stale",
+            Self::ForeignSubscription => "foreign_subscription",
+            Self::Unreadable => "unreadable",
+            Self::Acknowledged => "acknowledged",
+            Self::Closed => "closed",
+            Self::Reopened => "reopened",
+            Self::Annotated => "annotated",
+            Self::Escalated => "escalated",
+            Self::NobodyOnDuty => "nobody_on_duty",
+            Self::Confirmed => "confirmed",
+            Self::WithoutPerson => "without_person",
+            Self::UnknownPage => "unknown_page",
+            Self::OtherAccount => "other_account",
+            Self::NoConsequence => "no_consequence",
+            Self::GraceEnded => "grace_ended",
+            Self::TimerVoid => "timer_void",
+        }
+    }
+}
+
+/// What becomes of a held page when its time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    Raise,
+    Keep(Timestamp),
+    Drop(Ending),
+}
+
+/// Judges one event. Pure: the same rows, event and time give the same verdict.
+pub fn decide(rules: &Rules, known: &Known, event: &Event, now: Timestamp) -> Verdict {
+    let mut desk = Desk::new(rules, known, now);
+    let reason = match &event.kind {
+        EventKind::Azure { connection, notification } => azure::notified(&mut desk, connection, notification),
+        EventKind::Foreign { connection, subscription } => azure::foreign(&mut desk, connection, subscription.as_ref()),
+        EventKind::Unreadable { connection, digest, problem } => {
+            azure::unreadable(&mut desk, connection, digest, problem)
+        }
+        EventKind::Signl4 { team, page, change } => signl4::changed(&mut desk, team, page, change),
+        EventKind::Ignored { .. } => Reason::NoConsequence,
+        EventKind::Timer { page, timer: TimerKind::GraceEnded } => grace_ended(&mut desk, page),
+    };
+    desk.verdict(reason)
+}
+
+/// When a held page is due: still true?
+pub fn release(page: &Page, known: &Known, now: Timestamp) -> Release {
+    let resolved = known.alert.as_ref().is_some_and(|alert| alert.condition == super::event::Condition::Resolved);
+    match page.phase {
+        Phase::Held { .. } if resolved => Release::Drop(Ending::ResolvedWhileHeld),
+        Phase::Held { until } if until > now => Release::Keep(until),
+        Phase::Held { .. } => Release::Raise,
+        Phase::Raising | Phase::Raised => Release::Drop(Ending::NotRaised),
+        Phase::Ended { why } => Release::Drop(why),
+    }
+}
+
+fn grace_ended(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
+    let Some(page) = desk.page(id).filter(|page| page.is_held()).cloned() else { return Reason::TimerVoid };
+    match release(&page, desk.known, desk.now) {
+        Release::Raise => {
+            desk.raise(id);
+            Reason::GraceEnded
+        }
+        Release::Keep(until) => {
+            desk.hold(id, until);
+            Reason::Held
+        }
+        Release::Drop(why) => {
+            desk.end(id, why);
+            Reason::ResolvedBeforePaged
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

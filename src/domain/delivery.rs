@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::id::{AlertKey, ConnectionName, DeliveryId, ExternalId, SubscriptionId, TeamName};
+use super::id::{AlertKey, ConnectionName, DeliveryId, ExternalId, Side, SubscriptionId, TeamName};
 use super::timestamp::Timestamp;
 
 /// One call we owe a side.
@@ -25,6 +25,114 @@ pub enum Call {
     ChangeState { target: AzureTarget, state: AzureState, comment: Option<String> },
     /// A changestate to the state that the read returns, for the sake of its comment.
     Comment { target: AzureTarget, text: String },
+}
+
+/// What a call does, for metrics, listings and the order of claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CallKind {
+    Raise,
+    Acknowledge,
+    Resolve,
+    ChangeState,
+    Annotate,
+    Comment,
+}
+
+impl CallKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raise => "raise",
+            Self::Acknowledge => "acknowledge",
+            Self::Resolve => "resolve",
+            Self::ChangeState => "change_state",
+            Self::Annotate => "annotate",
+            Self::Comment => "comment",
+        }
+    }
+}
+
+/// Order of claims over all lanes of a destination: pages, then state changes, then words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    Page,
+    State,
+    Words,
+}
+
+impl Class {
+    pub const ALL: [Self; 3] = [Self::Page, Self::State, Self::Words];
+
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Page => 0,
+            Self::State => 1,
+            Self::Words => 2,
+        }
+    }
+}
+
+impl Call {
+    pub const fn kind(&self) -> CallKind {
+        match self {
+            Self::Raise { .. } => CallKind::Raise,
+            Self::Acknowledge { .. } => CallKind::Acknowledge,
+            Self::Resolve { .. } => CallKind::Resolve,
+            Self::Annotate { .. } => CallKind::Annotate,
+            Self::ChangeState { .. } => CallKind::ChangeState,
+            Self::Comment { .. } => CallKind::Comment,
+        }
+    }
+
+    pub const fn class(&self) -> Class {
+        match self.kind() {
+            CallKind::Raise => Class::Page,
+            CallKind::Acknowledge | CallKind::Resolve | CallKind::ChangeState => Class::State,
+            CallKind::Annotate | CallKind::Comment => Class::Words,
+        }
+    }
+
+    pub const fn side(&self) -> Side {
+        match self {
+            Self::Raise { .. } | Self::Acknowledge { .. } | Self::Resolve { .. } | Self::Annotate { .. } => {
+                Side::Signl4
+            }
+            Self::ChangeState { .. } | Self::Comment { .. } => Side::Azure,
+        }
+    }
+
+    /// The lane: calls of one page to SIGNL4, or of one alert to Azure, go out in order, one at a time.
+    pub fn lane(&self) -> String {
+        match self {
+            Self::Raise { page, .. }
+            | Self::Acknowledge { page, .. }
+            | Self::Resolve { page, .. }
+            | Self::Annotate { page, .. } => format!("signl4 {page}"),
+            Self::ChangeState { target, .. } | Self::Comment { target, .. } => format!("azure {}", target.key),
+        }
+    }
+
+    pub fn destination(&self) -> Destination {
+        match self {
+            Self::Raise { team, .. }
+            | Self::Acknowledge { team, .. }
+            | Self::Resolve { team, .. }
+            | Self::Annotate { team, .. } => Destination::team(team),
+            Self::ChangeState { target, .. } | Self::Comment { target, .. } => {
+                Destination::subscription(&target.connection, &target.subscription)
+            }
+        }
+    }
+
+    /// The page that the call belongs to, on the SIGNL4 side.
+    pub const fn page(&self) -> Option<&ExternalId> {
+        match self {
+            Self::Raise { page, .. }
+            | Self::Acknowledge { page, .. }
+            | Self::Resolve { page, .. }
+            | Self::Annotate { page, .. } => Some(page),
+            Self::ChangeState { .. } | Self::Comment { .. } => None,
+        }
+    }
 }
 
 /// Which alert to change in Azure, and with whose credential.

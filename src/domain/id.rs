@@ -293,6 +293,10 @@ macro_rules! row_id {
                 Self(uuid)
             }
 
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+
             pub fn parse(text: &str) -> Option<Self> {
                 Uuid::try_parse(text.trim()).ok().map(Self)
             }

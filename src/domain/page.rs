@@ -1,1 +1,221 @@
-//! Alerts, pages and their ledgers.
+//! Alerts, pages and their ledgers: what the bridge knows, and what it last decided.
+//!
+//! A ledger keeps two states per side: `seen`, the last one read or confirmed, and `wanted`, the last one decided, sent
+//! or not. The ledger towards Azure belongs to the alert, because several pages of one alert share Azure's one state.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::delivery::{AzureState, AzureTarget, Call};
+use super::event::Condition;
+use super::id::{AlertKey, ConnectionName, DeliveryId, ExternalId, TeamName};
+use super::render::Rendered;
+use super::route::{Policy, Scenario};
+use super::timestamp::Timestamp;
+
+/// Last state read or confirmed, and last state decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger<T> {
+    pub seen: Option<T>,
+    pub wanted: Option<T>,
+}
+
+impl<T> Default for Ledger<T> {
+    fn default() -> Self {
+        Self { seen: None, wanted: None }
+    }
+}
+
+impl<T: Copy> Ledger<T> {
+    /// What the side shows once everything decided has arrived.
+    pub fn settled(&self) -> Option<T> {
+        self.wanted.or(self.seen)
+    }
+
+    /// Decided by the other side, on its way.
+    pub fn want(&mut self, state: T) {
+        self.wanted = Some(state);
+    }
+
+    /// Happened on this side: seen, and from now on what we want.
+    pub fn happened(&mut self, state: T) {
+        self.seen = Some(state);
+        self.wanted = Some(state);
+    }
+}
+
+/// One Azure alert, or something that is paged like one (a notice, an unreadable body).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    pub key: AlertKey,
+    pub connection: ConnectionName,
+    /// `None`: the alert cannot be changed in Azure.
+    pub target: Option<AzureTarget>,
+    pub condition: Condition,
+    /// Begin of the episode that is known last.
+    pub fired_at: Option<Timestamp>,
+    pub resolved_at: Option<Timestamp>,
+    pub azure: Ledger<AzureState>,
+    /// `lastModifiedDateTime` of our last changestate answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azure_modified_at: Option<Timestamp>,
+    /// Comments that Azure refused alone: they join the next real change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsaid: Vec<String>,
+    /// SIGNL4's time of the last explicit re-open: an older close does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopened_at: Option<Timestamp>,
+    /// SIGNL4's time of the last action of a person on any page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acted_at: Option<Timestamp>,
+    /// Body digest of the last notification: tells one test notification from the next.
+    pub digest: String,
+    pub heard_at: Timestamp,
+}
+
+impl Alert {
+    /// Azure's state as far as we know and want it; a new alert is `New`.
+    pub fn azure_state(&self) -> AzureState {
+        self.azure.settled().unwrap_or(AzureState::New)
+    }
+}
+
+/// State of a page in SIGNL4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageState {
+    Open,
+    Acknowledged,
+    Closed,
+}
+
+/// Where a page stands on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    /// Waits; if Azure resolves it meanwhile, nobody is woken.
+    Held {
+        until: Timestamp,
+    },
+    /// The Raise is decided and not confirmed.
+    Raising,
+    Raised,
+    Ended {
+        why: Ending,
+    },
+}
+
+/// Why a page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Azure resolved the alert while the page was held: nobody was woken.
+    ResolvedWhileHeld,
+    /// Azure resolved the alert before the Raise was sent: nobody was woken.
+    ResolvedBeforeSent,
+    Resolved,
+    ClosedByPerson,
+    /// SIGNL4 closed it without a person.
+    ClosedBySystem,
+    /// A person closed another page of the same alert, or the alert in Azure.
+    ClosedElsewhere,
+    /// The Raise is dead.
+    NotRaised,
+}
+
+/// One alert raised in one team.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    pub id: ExternalId,
+    pub alert: AlertKey,
+    /// Counted from 1 over all pages of the alert.
+    pub number: u32,
+    pub team: TeamName,
+    /// `None`: the fallback team got it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// The route's policy as it was when the page was made.
+    pub policy: Policy,
+    #[serde(flatten)]
+    pub phase: Phase,
+    pub signl4: Ledger<PageState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signl4_alert_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_by: Option<String>,
+    /// SIGNL4's time of the last change that we took over: older ones come late and change nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Timestamp>,
+    /// The fallback team was told that nobody is on duty: once per page.
+    #[serde(default)]
+    pub nobody_on_duty: bool,
+    pub title: String,
+    /// The Raise's body while the page is held or nobody has it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+    pub created_at: Timestamp,
+}
+
+impl Page {
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. })
+    }
+
+    pub fn is_held(&self) -> bool {
+        matches!(self.phase, Phase::Held { .. })
+    }
+}
+
+/// A stored delivery that is neither done nor given up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenDelivery {
+    pub id: DeliveryId,
+    pub call: Call,
+    /// Attempts begun; 0: surely not sent.
+    pub attempt: u32,
+    /// An attempt is under way.
+    pub leased: bool,
+    /// An earlier attempt may have been received.
+    pub uncertain: bool,
+}
+
+/// The rows that bear on one alert, as they stand inside the writer's transaction.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    pub alert: Option<Alert>,
+    /// All pages of the alert, by number.
+    pub pages: Vec<Page>,
+    /// Open deliveries of these pages and of the alert, in lane order.
+    pub open: Vec<OpenDelivery>,
+}
+
+/// How long the same test notification or unreadable body counts as a repeat.
+pub const SAME_TEST_WITHIN: Duration = Duration::from_mins(2);
+
+/// The Raise's body: one flat JSON object. Every name is a member of the body, never an HTTP header.
+pub fn raise_body(rendered: &Rendered, page: &ExternalId, service: Option<&str>, scenario: Option<Scenario>) -> Value {
+    let mut body = Map::new();
+    let mut put = |name: &str, value: &str| {
+        body.insert(name.to_owned(), Value::String(value.to_owned()));
+    };
+    put("Title", &rendered.title);
+    put("Message", &rendered.message);
+    for (name, value) in &rendered.parameters {
+        put(name, value);
+    }
+    put("X-S4-ExternalID", page.as_str());
+    put("X-S4-Status", "new");
+    put("X-S4-SourceSystem", SOURCE_SYSTEM);
+    if let Some(service) = service {
+        put("X-S4-Service", service);
+    }
+    if let Some(scenario) = scenario {
+        put("X-S4-AlertingScenario", scenario.as_str());
+    }
+    Value::Object(body)
+}
+
+/// `X-S4-SourceSystem` of all that we send.
+pub const SOURCE_SYSTEM: &str = "AzureMonitor";

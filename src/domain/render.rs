@@ -16,3 +16,9 @@ pub struct Rendered {
 pub fn render(_notification: &Notification, _portal: &str) -> Rendered {
     Rendered { title: String::new(), message: String::new(), parameters: Vec::new() }
 }
+pub fn render_unreadable(_problem: &str, _connection: &super::id::ConnectionName) -> Rendered {
+    Rendered { title: String::new(), message: String::new(), parameters: Vec::new() }
+}
+pub fn render_foreign(_s: Option<&super::id::SubscriptionId>, _connection: &super::id::ConnectionName) -> Rendered {
+    Rendered { title: String::new(), message: String::new(), parameters: Vec::new() }
+}

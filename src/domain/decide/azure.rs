@@ -1,0 +1,291 @@
+//! What Azure's notifications oblige us to: Fired, Resolved, foreign subscriptions, bodies nobody understands.
+
+use std::time::Duration;
+
+use super::Reason;
+use super::desk::Desk;
+use crate::domain::delivery::{AzureState, AzureTarget, Call};
+use crate::domain::event::{Condition, EventKind, Notification};
+use crate::domain::id::{AlertId, AlertKey, ConnectionName, ExternalId, SubscriptionId, TeamName};
+use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase, SAME_TEST_WITHIN, raise_body};
+use crate::domain::render::{Rendered, render, render_foreign, render_unreadable};
+use crate::domain::route::{CloseInAzure, OnResolved, Policy, Route, Scenario};
+use crate::domain::timestamp::Timestamp;
+
+/// The same unreadable body counts as a repeat for this long.
+const SAME_UNREADABLE_WITHIN: Duration = Duration::from_hours(24);
+
+pub(super) fn notified(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
+    match notification.condition {
+        Condition::Fired => fired(desk, connection, notification),
+        Condition::Resolved => resolved(desk, connection, notification),
+    }
+}
+
+fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
+    if let Some(alert) = &desk.alert {
+        if notification.is_test() {
+            if alert.digest == notification.digest && desk.now.since(alert.heard_at) < SAME_TEST_WITHIN {
+                return Reason::Repeat;
+            }
+        } else {
+            let newer = match (notification.fired_at, alert.fired_at) {
+                (Some(fired), Some(known)) => fired > known,
+                // Without times, an episode ends only where we paged it and then heard its Resolved.
+                (Some(_), None) | (None, _) => alert.condition == Condition::Resolved && !desk.pages.is_empty(),
+            };
+            match (newer, alert.condition) {
+                (true, _) => {}
+                (false, Condition::Fired) => return Reason::Repeat,
+                (false, Condition::Resolved) => return Reason::SupersededByResolved,
+            }
+        }
+    }
+    desk.alert = Some(Alert {
+        condition: Condition::Fired,
+        resolved_at: None,
+        azure: Ledger { seen: Some(AzureState::New), wanted: None },
+        ..heard(desk, connection, notification)
+    });
+    let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
+    let rendered = render(notification, portal);
+    let chosen: Vec<&Route> = desk.rules.matching(connection, notification);
+    if chosen.is_empty() {
+        let policy = Policy::default();
+        let plan =
+            Plan { team: &desk.rules.fallback_team, route: None, policy: &policy, service: None, scenario: None };
+        return match start(desk, notification, &rendered, &plan) {
+            Started::Raised | Started::Held => Reason::Unrouted,
+            Started::AlreadyPaged => Reason::AlreadyPaged,
+        };
+    }
+    let mut reason = Reason::RecordedByRoute;
+    for route in chosen.into_iter().filter(|route| !route.policy.records_only) {
+        let plan = Plan {
+            team: &route.team,
+            route: Some(&route.name),
+            policy: &route.policy,
+            service: route.service.get(notification.severity).map(String::as_str),
+            scenario: route.scenario.get(notification.severity).copied(),
+        };
+        let started = match start(desk, notification, &rendered, &plan) {
+            Started::Raised => Reason::Raised,
+            Started::Held => Reason::Held,
+            Started::AlreadyPaged => Reason::AlreadyPaged,
+        };
+        reason = match (reason, started) {
+            (Reason::Raised, _) | (_, Reason::Raised) => Reason::Raised,
+            (Reason::Held, _) | (_, Reason::Held) => Reason::Held,
+            (_, started) => started,
+        };
+    }
+    reason
+}
+
+/// How one page of a new episode is to be made.
+struct Plan<'a> {
+    team: &'a TeamName,
+    route: Option<&'a str>,
+    policy: &'a Policy,
+    service: Option<&'a str>,
+    scenario: Option<Scenario>,
+}
+
+enum Started {
+    Raised,
+    Held,
+    AlreadyPaged,
+}
+
+fn start(desk: &mut Desk<'_>, notification: &Notification, rendered: &Rendered, plan: &Plan<'_>) -> Started {
+    let open_already = desk.pages.iter().any(|page| page.team == *plan.team && !page.is_ended());
+    let made_now = desk.pages.iter().any(|page| page.team == *plan.team && !desk.known.pages.contains(page));
+    if made_now || (open_already && !notification.is_test()) {
+        return Started::AlreadyPaged;
+    }
+    let id = new_page(desk, notification.id.key(), rendered, plan);
+    // A clock ahead of ours must not hold a page for longer than its grace.
+    let fired_at = notification.fired_at.map_or(desk.now, |fired_at| fired_at.min(desk.now));
+    let until = fired_at.plus(plan.policy.grace);
+    if until > desk.now {
+        desk.hold(&id, until);
+        Started::Held
+    } else {
+        desk.raise(&id);
+        Started::Raised
+    }
+}
+
+fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &Plan<'_>) -> ExternalId {
+    let number = desk.pages.iter().map(|page| page.number).max().unwrap_or(0).saturating_add(1);
+    let id = ExternalId::of(alert, number);
+    desk.pages.push(Page {
+        id: id.clone(),
+        alert: alert.clone(),
+        number,
+        team: plan.team.clone(),
+        route: plan.route.map(str::to_owned),
+        policy: plan.policy.clone(),
+        phase: Phase::Raising,
+        signl4: Ledger::default(),
+        signl4_alert_id: None,
+        acknowledged_by: None,
+        changed_at: None,
+        nobody_on_duty: false,
+        title: rendered.title.clone(),
+        body: Some(raise_body(rendered, &id, plan.service, plan.scenario)),
+        created_at: desk.now,
+    });
+    id
+}
+
+/// A page for the fallback team beside the rules of any route.
+pub(super) fn page_fallback_team(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered) -> ExternalId {
+    let policy = Policy::default();
+    let plan = Plan { team: &desk.rules.fallback_team, route: None, policy: &policy, service: None, scenario: None };
+    let id = new_page(desk, alert, rendered, &plan);
+    desk.raise(&id);
+    id
+}
+
+fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
+    let Some(alert) = desk.alert.clone() else {
+        desk.alert = Some(Alert {
+            condition: Condition::Resolved,
+            resolved_at: Some(notification.resolved_at.unwrap_or(desk.now)),
+            ..heard(desk, connection, notification)
+        });
+        return Reason::ResolvedUnknown;
+    };
+    let earlier_episode = match (notification.fired_at, alert.fired_at) {
+        (Some(fired), Some(known)) => fired < known,
+        (Some(_), None) | (None, _) => false,
+    };
+    if earlier_episode {
+        return Reason::Stale;
+    }
+    let again = alert.condition == Condition::Resolved && notification.fired_at <= alert.fired_at;
+    desk.alert = Some(Alert {
+        condition: Condition::Resolved,
+        fired_at: notification.fired_at.or(alert.fired_at),
+        resolved_at: Some(notification.resolved_at.unwrap_or(desk.now)),
+        heard_at: desk.now,
+        ..alert
+    });
+    let live = desk.live();
+    if live.is_empty() {
+        return if again { Reason::Repeat } else { Reason::ResolvedWithoutPage };
+    }
+    let mut nobody_woken = true;
+    for id in live {
+        resolve_page(desk, &id, notification.resolved_at.unwrap_or(desk.now));
+        let spared = desk.page(&id).is_some_and(|page| {
+            matches!(page.phase, Phase::Ended { why: Ending::ResolvedWhileHeld | Ending::ResolvedBeforeSent })
+        });
+        nobody_woken &= spared;
+    }
+    let close_too = desk.pages.iter().any(|page| page.policy.close_in_azure == CloseInAzure::OnResolveToo);
+    if close_too {
+        desk.change_azure(AzureState::Closed, "Resolved; closed by the SIGNL4 bridge as its route says");
+    }
+    if nobody_woken { Reason::ResolvedBeforePaged } else { Reason::Resolved }
+}
+
+fn resolve_page(desk: &mut Desk<'_>, id: &ExternalId, at: Timestamp) {
+    let Some(page) = desk.page(id) else { return };
+    let team = page.team.clone();
+    let untouched = page.is_held() || page.signl4.seen.is_none() && !desk.open_of(id).any(|open| open.attempt > 0);
+    match page.policy.on_resolved {
+        OnResolved::Annotate if !untouched && desk.has_api(&team) => {
+            let text = format!("Resolved in Azure at {at}");
+            desk.owe(Call::Annotate { team, page: id.clone(), text });
+        }
+        OnResolved::Ignore if !untouched => {}
+        OnResolved::Resolve | OnResolved::Annotate | OnResolved::Ignore => desk.withdraw(id, Ending::Resolved),
+    }
+}
+
+/// One notice a day for each foreign subscription, to the fallback team.
+pub(super) fn foreign(
+    desk: &mut Desk<'_>,
+    connection: &ConnectionName,
+    subscription: Option<&SubscriptionId>,
+) -> Reason {
+    let key = EventKind::foreign_key(connection, subscription, &day(desk.now));
+    if desk.alert.is_none() {
+        desk.alert = Some(notice(desk, connection, &key, ""));
+        let rendered = render_foreign(subscription, connection);
+        page_fallback_team(desk, &key, &rendered);
+    }
+    Reason::ForeignSubscription
+}
+
+/// Pages a body that could not be understood, once a day for the same body.
+pub(super) fn unreadable(desk: &mut Desk<'_>, connection: &ConnectionName, digest: &str, problem: &str) -> Reason {
+    let key = AlertKey::synthetic("unreadable", digest);
+    if desk.alert.as_ref().is_some_and(|alert| desk.now.since(alert.heard_at) < SAME_UNREADABLE_WITHIN) {
+        return Reason::Repeat;
+    }
+    desk.alert = Some(notice(desk, connection, &key, digest));
+    let rendered = render_unreadable(problem, connection);
+    page_fallback_team(desk, &key, &rendered);
+    Reason::Unreadable
+}
+
+/// `2026-11-24`, in UTC.
+pub(super) fn day(now: Timestamp) -> String {
+    now.to_string().chars().take(10).collect()
+}
+
+fn notice(desk: &Desk<'_>, connection: &ConnectionName, key: &AlertKey, digest: &str) -> Alert {
+    Alert {
+        key: key.clone(),
+        connection: connection.clone(),
+        target: None,
+        condition: Condition::Fired,
+        fired_at: Some(desk.now),
+        resolved_at: None,
+        azure: Ledger::default(),
+        azure_modified_at: None,
+        unsaid: Vec::new(),
+        reopened_at: None,
+        acted_at: None,
+        digest: digest.to_owned(),
+        heard_at: desk.now,
+    }
+}
+
+fn heard(desk: &Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Alert {
+    Alert {
+        target: target(connection, &notification.id),
+        condition: notification.condition,
+        fired_at: notification.fired_at,
+        ..notice(desk, connection, notification.id.key(), &notification.digest)
+    }
+}
+
+fn target(connection: &ConnectionName, id: &AlertId) -> Option<AzureTarget> {
+    if !id.is_writable() || id.is_test() {
+        return None;
+    }
+    Some(AzureTarget {
+        connection: connection.clone(),
+        subscription: id.subscription()?.clone(),
+        alert: id.name().to_owned(),
+        key: id.key().clone(),
+    })
+}
+
+/// A portal action or a person's close ends every live page of the alert.
+pub(super) fn end_all_pages(desk: &mut Desk<'_>, but: Option<&ExternalId>) {
+    for id in desk.live() {
+        if Some(&id) != but {
+            desk.withdraw(&id, Ending::ClosedElsewhere);
+        }
+    }
+}
+
+/// Whether any page of the alert but this one is acknowledged and not closed.
+pub(super) fn acknowledged_elsewhere(desk: &Desk<'_>, but: &ExternalId) -> bool {
+    desk.pages.iter().any(|page| page.id != *but && page.signl4.settled() == Some(PageState::Acknowledged))
+}

@@ -1,0 +1,91 @@
+//! What the end of an attempt changes in the rows: the ledger learns, a dead Raise ends its page.
+
+use super::azure::end_all_pages;
+use super::desk::Desk;
+use super::{Reason, Verdict};
+use crate::domain::after::Next;
+use crate::domain::delivery::{Attempted, AzureState, Call, CallKind};
+use crate::domain::id::ExternalId;
+use crate::domain::page::{Ending, Known, PageState, Phase};
+use crate::domain::route::Rules;
+use crate::domain::timestamp::Timestamp;
+
+/// Takes an attempt's outcome into the rows. `next` is what `after` made of it.
+pub fn record(
+    rules: &Rules,
+    known: &Known,
+    call: &Call,
+    attempted: &Attempted,
+    next: &Next,
+    now: Timestamp,
+) -> Verdict {
+    let mut desk = Desk::new(rules, known, now);
+    match (call, next) {
+        (Call::Raise { page, .. }, Next::Done) => raised(&mut desk, page, attempted),
+        (Call::Raise { page, .. }, Next::Dead { .. }) => {
+            // Nobody has this page: what stands behind it has nothing to change.
+            desk.supersede(page, |call| call.kind() != CallKind::Raise);
+            if desk.page(page).is_some_and(|page| !page.is_ended()) {
+                desk.end(page, Ending::NotRaised);
+            }
+        }
+        (Call::Acknowledge { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Acknowledged),
+        (Call::Resolve { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Closed),
+        (Call::ChangeState { .. } | Call::Comment { .. }, Next::Done) => learned(&mut desk, attempted),
+        (Call::ChangeState { .. }, Next::Dead { .. }) => {
+            if let Some(alert) = &mut desk.alert {
+                alert.azure.wanted = alert.azure.seen;
+            }
+        }
+        (Call::Comment { text, .. }, Next::Dead { .. }) => {
+            // Azure takes no comment of its own here: it joins the next real change.
+            if let Some(alert) = &mut desk.alert {
+                alert.unsaid.push(text.clone());
+            }
+        }
+        (Call::Annotate { page, .. }, Next::Done) => {
+            if let (Some(page), Some(id)) = (desk.page_mut(page), &attempted.learned.signl4_alert_id) {
+                page.signl4_alert_id = Some(id.clone());
+            }
+        }
+        (Call::Acknowledge { .. } | Call::Resolve { .. } | Call::Annotate { .. }, Next::Dead { .. })
+        | (_, Next::Again { .. }) => {}
+    }
+    desk.verdict(Reason::Confirmed)
+}
+
+fn raised(desk: &mut Desk<'_>, id: &ExternalId, attempted: &Attempted) {
+    let Some(page) = desk.page_mut(id) else { return };
+    if page.phase == Phase::Raising {
+        page.phase = Phase::Raised;
+    }
+    if page.signl4.seen.is_none() {
+        page.signl4.seen = Some(PageState::Open);
+    }
+    if let Some(alert_id) = &attempted.learned.signl4_alert_id {
+        page.signl4_alert_id = Some(alert_id.clone());
+    }
+}
+
+fn changed(desk: &mut Desk<'_>, id: &ExternalId, state: PageState) {
+    if let Some(page) = desk.page_mut(id)
+        && page.signl4.wanted == Some(state)
+    {
+        page.signl4.seen = Some(state);
+    }
+}
+
+/// Azure's answer is the newest word on its state. A Closed that we did not ask for was a person in the portal.
+fn learned(desk: &mut Desk<'_>, attempted: &Attempted) {
+    let Some((state, modified_at)) = attempted.learned.azure else { return };
+    let Some(alert) = &mut desk.alert else { return };
+    alert.azure.seen = Some(state);
+    if modified_at.is_some() {
+        alert.azure_modified_at = modified_at;
+    }
+    let closed_in_portal = state == AzureState::Closed && alert.azure.wanted == Some(AzureState::Acknowledged);
+    if closed_in_portal {
+        alert.azure.wanted = Some(AzureState::Closed);
+        end_all_pages(desk, None);
+    }
+}

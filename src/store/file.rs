@@ -1,0 +1,166 @@
+//! The database file: one process at a time, on a local disk, readable by its owner only, whole.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{OpenError, schema};
+use crate::domain::timestamp::Timestamp;
+
+/// A file ready for the writer.
+pub(super) struct OpenFile {
+    pub(super) connection: Connection,
+    /// Held as long as the process uses the file.
+    pub(super) lock: File,
+    pub(super) interrupted: usize,
+}
+
+/// After a crash, a Raise that was under way waits this long for SIGNL4's own event before it is settled.
+const SETTLE: Duration = Duration::from_secs(15);
+
+const NETWORK_FILE_SYSTEMS: [&str; 12] = [
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "ceph",
+    "glusterfs",
+    "fuse.glusterfs",
+    "fuse.sshfs",
+    "lustre",
+    "afs",
+];
+
+pub(super) fn open(path: &Path, now: Timestamp) -> Result<OpenFile, OpenError> {
+    let shown = path.display().to_string();
+    let file = |source| OpenError::File { path: shown.clone(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Some(kind) = file_system(folder).filter(|kind| NETWORK_FILE_SYSTEMS.contains(&kind.as_str())) {
+        return Err(OpenError::NetworkFileSystem { path: shown, kind });
+    }
+    let lock = private(&lock_path(path)).map_err(file)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: shown }),
+        Err(TryLockError::Error(source)) => return Err(file(source)),
+    }
+    // Created here and not by SQLite, so that the file and its WAL are born private.
+    private(path).map_err(file)?;
+    let sqlite = |source| match damage(&source) {
+        Some(problem) => OpenError::Damaged { path: shown.clone(), problem },
+        None => OpenError::Sqlite { path: shown.clone(), source },
+    };
+    let mut connection = Connection::open(path).map_err(sqlite)?;
+    prepare(&connection).map_err(sqlite)?;
+    let found = schema::version(&connection).map_err(sqlite)?;
+    if found > schema::latest() {
+        return Err(OpenError::Newer { path: shown.clone(), found, known: schema::latest() });
+    }
+    schema::migrate(&mut connection).map_err(sqlite)?;
+    let interrupted = recover(&connection, now).map_err(sqlite)?;
+    Ok(OpenFile { connection, lock, interrupted })
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // FULL: a commit is on the disk when it returns. NORMAL would lose answered events with the power.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Attempts that were under way when the last process died: nobody knows whether they arrived.
+fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    connection.execute(
+        "UPDATE delivery SET state = 0, uncertain = 1, due = CASE kind WHEN 'raise' THEN ?1 ELSE ?2 END WHERE state = 1",
+        [now.plus(SETTLE).as_millis(), now.as_millis()],
+    )
+}
+
+fn damage(error: &rusqlite::Error) -> Option<String> {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => Some(error.to_string()),
+        Some(_) | None => None,
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Opens or creates a file that only its owner can read.
+pub(super) fn private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// The kind of file system that holds the folder, from the longest mount point above it.
+fn file_system(folder: &Path) -> Option<String> {
+    let folder = fs::canonicalize(folder).ok()?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    kind_of(&mounts, &folder)
+}
+
+fn kind_of(mounts: &str, folder: &Path) -> Option<String> {
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            Some((fields.next()?.replace("\\040", " "), fields.next()?))
+        })
+        .filter(|(point, _)| folder.starts_with(point))
+        .max_by_key(|(point, _)| point.len())
+        .map(|(_, kind)| kind.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_mount_point_tells_the_file_system() {
+        let mounts =
+            "/dev/vda / ext4 rw 0 0\nserver:/x /var/lib nfs4 rw 0 0\n/dev/vdb /var/lib/local\\040disk xfs rw 0 0\n";
+        for (folder, kind) in [("/etc", "ext4"), ("/var/lib/bridge", "nfs4"), ("/var/lib/local disk/b", "xfs")] {
+            assert_eq!(kind_of(mounts, Path::new(folder)).as_deref(), Some(kind), "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_second_process_a_newer_schema_and_damage_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bridge.db");
+        let now = Timestamp::from_millis(0);
+        let first = open(&path, now).unwrap();
+        assert!(matches!(open(&path, now), Err(OpenError::InUse { .. })));
+        first.connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(first);
+        assert!(matches!(open(&path, now), Err(OpenError::Newer { found: 99, .. })));
+        let damaged = folder.path().join("damaged.db");
+        std::fs::write(&damaged, b"this is no database, and long enough to have a header of one hundred bytes or more, as a real file would have it").unwrap();
+        assert!(matches!(open(&damaged, now), Err(OpenError::Damaged { .. })));
+    }
+
+    #[test]
+    fn files_are_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bridge.db");
+        let opened = open(&path, Timestamp::from_millis(0)).unwrap();
+        opened.connection.execute("DELETE FROM event", []).unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", entry.file_name());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What holds destinations back, kept in memory by the writer and written through.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use super::{Hold, StoreError};
+use crate::domain::delivery::{Class, Destination, Outcome};
+use crate::domain::timestamp::Timestamp;
+
+/// A denied destination is tried again this often: SIGNL4 allows ten erroneous requests a minute.
+const PROBE_EVERY: Duration = Duration::from_mins(1);
+
+pub(super) struct Holds {
+    by_destination: HashMap<Destination, Hold>,
+}
+
+/// What a destination may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    All,
+    /// An operator's pause: no Raise.
+    NoPages,
+    /// One delivery, to see whether the destination takes us again.
+    Probe,
+    Nothing {
+        until: Timestamp,
+    },
+}
+
+impl Leave {
+    pub(super) fn allows(self, class: Class) -> bool {
+        match self {
+            Self::All | Self::Probe => true,
+            Self::NoPages => class != Class::Page,
+            Self::Nothing { .. } => false,
+        }
+    }
+}
+
+impl Holds {
+    pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
+        let rows = all(connection)?;
+        Ok(Self { by_destination: rows.into_iter().map(|hold| (hold.destination.clone(), hold)).collect() })
+    }
+
+    pub(super) fn leave(&self, destination: &Destination, now: Timestamp) -> Leave {
+        let Some(hold) = self.by_destination.get(destination) else { return Leave::All };
+        if let Some(until) = hold.waits_until.filter(|until| *until > now) {
+            return Leave::Nothing { until };
+        }
+        if hold.denied_since.is_some() {
+            return Leave::Probe;
+        }
+        if hold.paused_until.is_some_and(|until| until > now) { Leave::NoPages } else { Leave::All }
+    }
+
+    /// When an operator's pause of the destination ends.
+    pub(super) fn paused_until(&self, destination: &Destination, now: Timestamp) -> Option<Timestamp> {
+        self.by_destination.get(destination)?.paused_until.filter(|until| *until > now)
+    }
+
+    /// The probe of a denied destination begins: the next one is a minute away.
+    pub(super) fn probing(
+        &mut self,
+        connection: &Connection,
+        destination: &Destination,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.change(connection, destination, |hold| hold.waits_until = Some(now.plus(PROBE_EVERY)))
+    }
+
+    /// What the outcome of an attempt says of its destination.
+    pub(super) fn heard(
+        &mut self,
+        connection: &Connection,
+        destination: &Destination,
+        outcome: &Outcome,
+        note: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        match outcome {
+            Outcome::Denied { .. } => self.change(connection, destination, |hold| {
+                hold.denied_since = hold.denied_since.or(Some(now));
+                hold.waits_until = Some(now.plus(PROBE_EVERY));
+                hold.why = Some(note.to_owned());
+            }),
+            Outcome::Busy { after: Some(after) } => self.change(connection, destination, |hold| {
+                hold.waits_until = hold.waits_until.max(Some(now.plus(*after)));
+            }),
+            Outcome::Accepted | Outcome::Refused { .. } => {
+                let held = self
+                    .by_destination
+                    .get(destination)
+                    .is_some_and(|hold| hold.denied_since.is_some() || hold.waits_until.is_some());
+                if !held {
+                    return Ok(());
+                }
+                self.change(connection, destination, |hold| {
+                    hold.denied_since = None;
+                    hold.waits_until = None;
+                    hold.why = None;
+                })
+            }
+            Outcome::Busy { after: None } | Outcome::Unsent | Outcome::Unknown | Outcome::OurFault => Ok(()),
+        }
+    }
+
+    pub(super) fn pause(
+        &mut self,
+        connection: &Connection,
+        destination: &Destination,
+        until: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.change(connection, destination, |hold| hold.paused_until = until)
+    }
+
+    /// Credential or configuration changed: denied destinations are tried at once.
+    pub(super) fn probe_all(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let denied: Vec<Destination> = self
+            .by_destination
+            .values()
+            .filter(|hold| hold.denied_since.is_some())
+            .map(|hold| hold.destination.clone())
+            .collect();
+        for destination in denied {
+            self.change(connection, &destination, |hold| hold.waits_until = None)?;
+        }
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        connection: &Connection,
+        destination: &Destination,
+        change: impl FnOnce(&mut Hold),
+    ) -> Result<(), StoreError> {
+        let hold = self.by_destination.entry(destination.clone()).or_insert_with(|| Hold {
+            destination: destination.clone(),
+            paused_until: None,
+            denied_since: None,
+            waits_until: None,
+            why: None,
+        });
+        change(hold);
+        if hold.paused_until.is_none() && hold.denied_since.is_none() && hold.waits_until.is_none() {
+            connection.prepare_cached("DELETE FROM hold WHERE destination = ?1")?.execute([destination.as_str()])?;
+            self.by_destination.remove(destination);
+            return Ok(());
+        }
+        connection
+            .prepare_cached(
+                "INSERT INTO hold (destination, paused_until, denied_since, waits_until, why) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (destination) DO UPDATE SET paused_until = excluded.paused_until,
+                 denied_since = excluded.denied_since, waits_until = excluded.waits_until, why = excluded.why",
+            )?
+            .execute(params![
+                destination.as_str(),
+                hold.paused_until.map(Timestamp::as_millis),
+                hold.denied_since.map(Timestamp::as_millis),
+                hold.waits_until.map(Timestamp::as_millis),
+                hold.why
+            ])?;
+        Ok(())
+    }
+}
+
+/// All holds, as stored.
+pub(super) fn all(connection: &Connection) -> Result<Vec<Hold>, StoreError> {
+    let rows = connection
+        .prepare_cached(
+            "SELECT destination, paused_until, denied_since, waits_until, why FROM hold ORDER BY destination",
+        )?
+        .query_map([], |row| {
+            let time = |index| row.get::<_, Option<i64>>(index).map(|millis| millis.map(Timestamp::from_millis));
+            Ok(Hold {
+                destination: Destination::stored(row.get(0)?),
+                paused_until: time(1)?,
+                denied_since: time(2)?,
+                waits_until: time(3)?,
+                why: row.get(4)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}

@@ -1,0 +1,45 @@
+//! Removes what is finished and old, a bounded number of rows at a time. An alert stays as long as a page of it is open.
+
+use rusqlite::{Connection, params};
+
+use super::StoreError;
+use crate::domain::timestamp::Timestamp;
+
+const ROWS_AT_ONCE: i64 = 500;
+
+/// Removes rows last touched before `before`; says how many.
+pub(super) fn retain(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
+    let before = before.as_millis();
+    let mut removed = connection
+        .prepare_cached(
+            "DELETE FROM delivery WHERE seq IN (
+                 SELECT seq FROM delivery WHERE finished_at < ?1 AND state <> 3 LIMIT ?2)",
+        )?
+        .execute(params![before, ROWS_AT_ONCE])?;
+    let alerts: Vec<String> = connection
+        .prepare_cached(
+            "SELECT key FROM alert WHERE heard_at < ?1
+               AND NOT EXISTS (SELECT 1 FROM page WHERE page.alert = alert.key AND page.ended = 0)
+               AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane = 'azure ' || alert.key AND delivery.state < 2)
+               AND NOT EXISTS (SELECT 1 FROM page JOIN delivery ON delivery.lane = 'signl4 ' || page.id
+                               WHERE page.alert = alert.key AND delivery.state < 2)
+             LIMIT ?2",
+        )?
+        .query_map(params![before, ROWS_AT_ONCE], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for key in &alerts {
+        connection.prepare_cached("DELETE FROM page WHERE alert = ?1")?.execute([key])?;
+        connection.prepare_cached("DELETE FROM alert WHERE key = ?1")?.execute([key])?;
+    }
+    removed = removed.saturating_add(alerts.len());
+    removed = removed.saturating_add(
+        connection
+            .prepare_cached(
+                "DELETE FROM event WHERE id IN (
+                     SELECT id FROM event WHERE received_at < ?1
+                       AND (alert IS NULL OR NOT EXISTS (SELECT 1 FROM alert WHERE alert.key = event.alert)) LIMIT ?2)",
+            )?
+            .execute(params![before, ROWS_AT_ONCE])?,
+    );
+    Ok(removed)
+}

@@ -1,0 +1,252 @@
+//! Rows in and out: what is known of an alert, and a verdict written down. Used inside the writer's transaction.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::domain::decide::{Finished, Owed, Verdict};
+use crate::domain::delivery::{AzureTarget, Call, CallKind, Delivery};
+use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId};
+use crate::domain::page::{Alert, Known, OpenDelivery, Page};
+use crate::domain::timestamp::Timestamp;
+
+/// States of a delivery row.
+pub(super) mod state {
+    pub(crate) const DUE: i64 = 0;
+    pub(crate) const LEASED: i64 = 1;
+    pub(crate) const DONE: i64 = 2;
+    pub(crate) const DEAD: i64 = 3;
+    pub(crate) const SUPERSEDED: i64 = 4;
+    pub(crate) const CONFIRMED: i64 = 5;
+    pub(crate) const DROPPED: i64 = 6;
+
+    pub(crate) const ALL: [(&str, i64); 7] = [
+        ("due", DUE),
+        ("leased", LEASED),
+        ("done", DONE),
+        ("dead", DEAD),
+        ("superseded", SUPERSEDED),
+        ("confirmed", CONFIRMED),
+        ("dropped", DROPPED),
+    ];
+
+    pub(crate) fn name(number: i64) -> &'static str {
+        ALL.iter().find(|(_, known)| *known == number).map_or("unknown", |(name, _)| name)
+    }
+
+    pub(crate) fn number(name: &str) -> Option<i64> {
+        ALL.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+    }
+}
+
+/// All rows that bear on an alert.
+pub(super) fn known(connection: &Connection, key: &AlertKey) -> Result<Known, StoreError> {
+    let alert: Option<Alert> = connection
+        .prepare_cached("SELECT state FROM alert WHERE key = ?1")?
+        .query_row([key.as_str()], |row| json(row, 0))
+        .optional()?;
+    if alert.is_none() {
+        return Ok(Known::default());
+    }
+    let pages: Vec<Page> = connection
+        .prepare_cached("SELECT state FROM page WHERE alert = ?1 ORDER BY number")?
+        .query_map([key.as_str()], |row| json(row, 0))?
+        .collect::<Result<_, _>>()?;
+    let mut open = open_of_lane(connection, &azure_lane(key))?;
+    for page in &pages {
+        open.extend(open_of_lane(connection, &signl4_lane(&page.id))?);
+    }
+    Ok(Known { alert, pages, open })
+}
+
+/// The alert that a page belongs to.
+pub(super) fn alert_of(connection: &Connection, page: &ExternalId) -> Result<Option<AlertKey>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT alert FROM page WHERE id = ?1")?
+        .query_row([page.as_str()], |row| row.get::<_, String>(0))
+        .optional()?
+        .map(AlertKey::stored))
+}
+
+fn azure_lane(key: &AlertKey) -> String {
+    format!("azure {key}")
+}
+
+fn signl4_lane(page: &ExternalId) -> String {
+    format!("signl4 {page}")
+}
+
+fn open_of_lane(connection: &Connection, lane: &str) -> Result<Vec<OpenDelivery>, StoreError> {
+    let rows = connection
+        .prepare_cached(
+            "SELECT id, call, attempt, state, uncertain FROM delivery WHERE lane = ?1 AND state < 2 ORDER BY words, seq",
+        )?
+        .query_map([lane], |row| {
+            Ok(OpenDelivery {
+                id: DeliveryId::new(row.get(0)?),
+                call: json(row, 1)?,
+                attempt: row.get(2)?,
+                leased: row.get::<_, i64>(3)? == state::LEASED,
+                uncertain: row.get(4)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// An event row, written before its verdict is applied.
+pub(super) struct EventFields<'a> {
+    pub(super) id: EventId,
+    pub(super) received_at: Timestamp,
+    pub(super) side: &'a str,
+    pub(super) source: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) reason: &'a str,
+    pub(super) alert: Option<&'a AlertKey>,
+    pub(super) page: Option<&'a ExternalId>,
+    pub(super) repeat_key: Option<&'a str>,
+    pub(super) headers: &'a str,
+    pub(super) body: &'a [u8],
+}
+
+pub(super) fn insert_event(connection: &Connection, event: &EventFields<'_>) -> Result<i64, StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO event (uuid, received_at, side, source, kind, reason, alert, page, repeat_key, headers, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .execute(params![
+            event.id.uuid(),
+            event.received_at.as_millis(),
+            event.side,
+            event.source,
+            event.kind,
+            event.reason,
+            event.alert.map(AlertKey::as_str),
+            event.page.map(ExternalId::as_str),
+            event.repeat_key,
+            event.headers,
+            event.body,
+        ])?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// Writes all of a verdict but the deliveries, which the writer may hand over at once.
+pub(super) fn apply(
+    connection: &Connection,
+    key: Option<&AlertKey>,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if let Some(alert) = &verdict.alert {
+        connection
+            .prepare_cached(
+                "INSERT INTO alert (key, heard_at, state) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (key) DO UPDATE SET heard_at = excluded.heard_at, state = excluded.state",
+            )?
+            .execute(params![alert.key.as_str(), alert.heard_at.as_millis(), serde_json::to_string(alert)?])?;
+    }
+    for page in &verdict.pages {
+        connection
+            .prepare_cached(
+                "INSERT INTO page (id, alert, number, ended, state) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, state = excluded.state",
+            )?
+            .execute(params![
+                page.id.as_str(),
+                page.alert.as_str(),
+                page.number,
+                page.is_ended(),
+                serde_json::to_string(page)?
+            ])?;
+    }
+    for (id, how) in &verdict.finished {
+        let state = match how {
+            Finished::Superseded => state::SUPERSEDED,
+            Finished::Confirmed => state::CONFIRMED,
+        };
+        connection
+            .prepare_cached("UPDATE delivery SET state = ?2, finished_at = ?3 WHERE id = ?1 AND state < 2")?
+            .execute(params![id.uuid(), state, now.as_millis()])?;
+    }
+    for page in &verdict.cancelled {
+        connection.prepare_cached("DELETE FROM timer WHERE page = ?1")?.execute([page.as_str()])?;
+    }
+    for timer in &verdict.timers {
+        connection.prepare_cached("INSERT INTO timer (page, alert, kind, due) VALUES (?1, ?2, ?3, ?4)")?.execute(
+            params![
+                timer.page.as_str(),
+                key.map_or("", AlertKey::as_str),
+                serde_json::to_string(&timer.kind)?,
+                timer.due.as_millis()
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// A delivery row; leased with attempt 1 where a worker takes it with the commit.
+pub(super) fn insert_delivery(
+    connection: &Connection,
+    id: Uuid,
+    owed: &Owed,
+    event: Option<i64>,
+    lease_until: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let call = &owed.call;
+    let kind = call.kind();
+    connection
+        .prepare_cached(
+            "INSERT INTO delivery (id, lane, words, destination, class, kind, state, due, attempt, uncertain, alert, page,
+                                   event, created_at, call)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            id,
+            call.lane(),
+            matches!(kind, CallKind::Annotate | CallKind::Comment),
+            call.destination().as_str(),
+            call.class().number(),
+            kind.as_str(),
+            if lease_until.is_some() { state::LEASED } else { state::DUE },
+            lease_until.unwrap_or(owed.due).as_millis(),
+            i64::from(lease_until.is_some()),
+            target(call).map(|target| target.key.as_str()),
+            call.page().map(ExternalId::as_str),
+            event,
+            now.as_millis(),
+            serde_json::to_string(call)?,
+        ])?;
+    Ok(())
+}
+
+fn target(call: &Call) -> Option<&AzureTarget> {
+    match call {
+        Call::ChangeState { target, .. } | Call::Comment { target, .. } => Some(target),
+        Call::Raise { .. } | Call::Acknowledge { .. } | Call::Resolve { .. } | Call::Annotate { .. } => None,
+    }
+}
+
+/// Whether anything of the lane is open.
+pub(super) fn lane_is_busy(connection: &Connection, lane: &str) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM delivery WHERE lane = ?1 AND state < 2 LIMIT 1")?.exists([lane])?)
+}
+
+/// Columns `id, call, attempt, uncertain, created_at` as a delivery.
+pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        id: DeliveryId::new(row.get(0)?),
+        call: json(row, 1)?,
+        attempt: row.get(2)?,
+        uncertain: row.get(3)?,
+        created_at: Timestamp::from_millis(row.get(4)?),
+    })
+}
+
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(index)?.as_str()?;
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into()))
+}

@@ -1,0 +1,440 @@
+//! The one writer: gathers what waits into one transaction, judges inside it, commits, and only then answers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::claim::{self, LEASE};
+use super::file::OpenFile;
+use super::holds::{Holds, Leave};
+use super::operate::{self, Changed};
+use super::rows::{self, EventFields, state};
+use super::{Claimed, Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, retention};
+use crate::clock::Clock;
+use crate::domain::after::Next;
+use crate::domain::decide::{Owed, Reason, Verdict};
+use crate::domain::delivery::{Delivery, Destination, Outcome};
+use crate::domain::event::{Event, EventKind, TimerKind};
+use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, Side};
+use crate::domain::timestamp::Timestamp;
+
+/// Commands of one transaction at most: a batch must not outlast the patience of those who wait.
+const BATCH: usize = 512;
+const TIMERS_AT_ONCE: usize = 256;
+
+struct Writer {
+    clock: Clock,
+    slots: Arc<Slots>,
+    duties: Duties,
+    holds: Holds,
+    leased_out: UnboundedSender<Vec<Delivery>>,
+    /// Leased with this batch's commit; handed over after it.
+    handed: Vec<Delivery>,
+    /// This batch made work that a claim must find.
+    nudge: bool,
+}
+
+/// Where an event came from, and what of it is kept.
+struct Heard<'a> {
+    side: Side,
+    source: &'a str,
+    repeat_key: Option<&'a str>,
+    headers: &'a str,
+    body: &'a [u8],
+}
+
+/// An answer that waits for the commit.
+enum Answer {
+    Intake(oneshot::Sender<Result<Receipt, StoreError>>, Result<Receipt, StoreError>),
+    Claim(oneshot::Sender<Result<Claimed, StoreError>>, Result<Claimed, StoreError>),
+    Record(oneshot::Sender<Result<Recorded, StoreError>>, Result<Recorded, StoreError>),
+    Count(oneshot::Sender<Result<usize, StoreError>>, Result<usize, StoreError>),
+    Change(oneshot::Sender<Result<Changed, StoreError>>, Result<Changed, StoreError>),
+}
+
+impl Answer {
+    /// The first error of the batch: it undoes the whole of it.
+    fn failed(&self) -> Option<String> {
+        let error = match self {
+            Self::Intake(_, answer) => answer.as_ref().err(),
+            Self::Claim(_, answer) => answer.as_ref().err(),
+            Self::Record(_, answer) => answer.as_ref().err(),
+            Self::Count(_, answer) => answer.as_ref().err(),
+            Self::Change(_, answer) => answer.as_ref().err(),
+        };
+        error.map(chain)
+    }
+
+    fn send(self, failure: Option<&str>) {
+        fn give<T>(to: oneshot::Sender<Result<T, StoreError>>, answer: Result<T, StoreError>, failure: Option<&str>) {
+            let answer = failure.map_or(answer, |why| Err(StoreError::NotCommitted(why.to_owned())));
+            if to.send(answer).is_err() {
+                tracing::debug!("nobody waited for the store's answer any more");
+            }
+        }
+        match self {
+            Self::Intake(to, answer) => give(to, answer, failure),
+            Self::Claim(to, answer) => give(to, answer, failure),
+            Self::Record(to, answer) => give(to, answer, failure),
+            Self::Count(to, answer) => give(to, answer, failure),
+            Self::Change(to, answer) => give(to, answer, failure),
+        }
+    }
+}
+
+fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+pub(super) fn spawn(
+    opened: OpenFile,
+    clock: Clock,
+    slots: Arc<Slots>,
+    duties: Duties,
+    queue: Receiver<Command>,
+    leased_out: UnboundedSender<Vec<Delivery>>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+        let OpenFile { mut connection, lock, .. } = opened;
+        let holds = match Holds::load(&connection) {
+            Ok(holds) => holds,
+            Err(error) => return tracing::error!(error = chain(&error), "the store's holds cannot be read"),
+        };
+        let mut writer = Writer { clock, slots, duties, holds, leased_out, handed: Vec::new(), nudge: false };
+        writer.run(&mut connection, &queue);
+        // The lock outlives the connection: nobody else may open the file before it is closed.
+        drop(connection);
+        drop(lock);
+    })
+}
+
+impl Writer {
+    fn run(&mut self, connection: &mut Connection, queue: &Receiver<Command>) {
+        while let Ok(first) = queue.recv() {
+            let mut stop = matches!(first, Command::Stop);
+            let mut batch = vec![first];
+            while !stop && batch.len() < BATCH {
+                match queue.try_recv() {
+                    Ok(command) => {
+                        stop = matches!(command, Command::Stop);
+                        batch.push(command);
+                    }
+                    Err(_) => break,
+                }
+            }
+            self.commit(connection, batch);
+            if stop {
+                return;
+            }
+        }
+    }
+
+    fn commit(&mut self, connection: &mut Connection, batch: Vec<Command>) {
+        self.handed.clear();
+        self.nudge = false;
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut claimed: Vec<Destination> = Vec::new();
+        let outcome = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+            for command in batch {
+                let answer = self.run_one(&transaction, command);
+                if let Some(Answer::Claim(_, Ok(claim))) = &answer {
+                    claimed.extend(claim.deliveries.iter().map(|delivery| delivery.call.destination()));
+                }
+                answers.extend(answer);
+            }
+            if answers.iter().any(|answer| answer.failed().is_some()) {
+                transaction.rollback()
+            } else {
+                transaction.commit()
+            }
+        });
+        let failure = outcome
+            .err()
+            .map(|error| chain(&StoreError::Sqlite(error)))
+            .or_else(|| answers.iter().find_map(Answer::failed));
+        if let Some(why) = &failure {
+            tracing::error!(error = %why, "the store did not commit; everything in the batch is told so");
+            for destination in
+                claimed.iter().chain(&self.handed.iter().map(|d| d.call.destination()).collect::<Vec<_>>())
+            {
+                self.slots.give_back(destination);
+            }
+            self.handed.clear();
+            if let Ok(holds) = Holds::load(connection) {
+                self.holds = holds;
+            }
+        } else if !self.handed.is_empty() {
+            let handed = std::mem::take(&mut self.handed);
+            if let Err(lost) = self.leased_out.send(handed) {
+                for delivery in &lost.0 {
+                    self.slots.give_back(&delivery.call.destination());
+                }
+            }
+        }
+        if self.nudge {
+            self.slots.work().notify_one();
+        }
+        for answer in answers {
+            answer.send(failure.as_deref());
+        }
+    }
+
+    fn run_one(&mut self, transaction: &Transaction<'_>, command: Command) -> Option<Answer> {
+        let now = self.clock.now();
+        match command {
+            Command::Intake(incoming, reply) => Some(Answer::Intake(reply, self.intake(transaction, *incoming, now))),
+            Command::Claim { limit, reply } => {
+                let claimed = claim::claim(transaction, &mut self.holds, &self.slots, limit, now);
+                Some(Answer::Claim(reply, claimed))
+            }
+            Command::Record(finish, reply) => Some(Answer::Record(reply, self.record(transaction, &finish, now))),
+            Command::Timers { reply } => Some(Answer::Count(reply, self.ring(transaction, now))),
+            Command::Change(change, reply) => {
+                self.nudge = true;
+                Some(Answer::Change(reply, operate::change(transaction, &mut self.holds, &change, now)))
+            }
+            Command::Retain { older_than, reply } => {
+                Some(Answer::Count(reply, retention::retain(transaction, now.minus(older_than))))
+            }
+            Command::Stop => None,
+        }
+    }
+
+    fn intake(&mut self, connection: &Connection, incoming: Incoming, now: Timestamp) -> Result<Receipt, StoreError> {
+        let repeat_key = incoming.kind.repeat_key();
+        if let Some(key) = &repeat_key {
+            let earlier: Option<Uuid> = connection
+                .prepare_cached("SELECT uuid FROM event WHERE repeat_key = ?1")?
+                .query_row([key], |row| row.get(0))
+                .optional()?;
+            if let Some(uuid) = earlier {
+                return Ok(Receipt { event: EventId::new(uuid), seen_before: true, reason: Reason::Repeat });
+            }
+        }
+        let uuid = Uuid::now_v7();
+        let event = Event { id: EventId::new(uuid), received_at: now, kind: incoming.kind };
+        let headers = serde_json::to_string(&incoming.headers)?;
+        let heard = Heard {
+            side: incoming.side,
+            source: &incoming.source,
+            repeat_key: repeat_key.as_deref(),
+            headers: &headers,
+            body: &incoming.body,
+        };
+        let reason = self.judge_and_write(connection, event, &heard, now)?;
+        Ok(Receipt { event: EventId::new(uuid), seen_before: false, reason })
+    }
+
+    /// Every timer that is due becomes an event.
+    fn ring(&mut self, connection: &Connection, now: Timestamp) -> Result<usize, StoreError> {
+        let due: Vec<(i64, String, TimerKind)> = connection
+            .prepare_cached("SELECT id, page, kind FROM timer WHERE due <= ?1 ORDER BY due LIMIT ?2")?
+            .query_map(params![now.as_millis(), i64::try_from(TIMERS_AT_ONCE).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?, rows::json(row, 2)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (id, page, timer) in &due {
+            connection.prepare_cached("DELETE FROM timer WHERE id = ?1")?.execute([id])?;
+            let uuid = Uuid::now_v7();
+            let page = ExternalId::stored(page.clone());
+            let event =
+                Event { id: EventId::new(uuid), received_at: now, kind: EventKind::Timer { page, timer: *timer } };
+            let heard = Heard { side: Side::Azure, source: "timer", repeat_key: None, headers: "{}", body: &[] };
+            self.judge_and_write(connection, event, &heard, now)?;
+        }
+        Ok(due.len())
+    }
+
+    fn judge_and_write(
+        &mut self,
+        connection: &Connection,
+        event: Event,
+        heard: &Heard<'_>,
+        now: Timestamp,
+    ) -> Result<Reason, StoreError> {
+        let (event, key, verdict) = self.judge(connection, event, now)?;
+        let page = match &event.kind {
+            EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => Some(page),
+            EventKind::Azure { .. }
+            | EventKind::Foreign { .. }
+            | EventKind::Unreadable { .. }
+            | EventKind::Ignored { .. } => None,
+        };
+        let row = rows::insert_event(
+            connection,
+            &EventFields {
+                id: event.id,
+                received_at: now,
+                side: heard.side.as_str(),
+                source: heard.source,
+                kind: event.kind.name(),
+                reason: verdict.reason.as_str(),
+                alert: key.as_ref(),
+                page,
+                repeat_key: heard.repeat_key,
+                headers: heard.headers,
+                body: heard.body,
+            },
+        )?;
+        rows::apply(connection, key.as_ref(), &verdict, now)?;
+        // A finished delivery may free its lane, a timer may be the next thing that is due.
+        self.nudge |= !verdict.finished.is_empty() || !verdict.timers.is_empty();
+        self.owe(connection, &verdict.owed, Some(row), now)?;
+        Ok(verdict.reason)
+    }
+
+    /// Judges an event. A panic in there costs only this event: it is kept, and paged as one that nobody could read.
+    fn judge(
+        &self,
+        connection: &Connection,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<(Event, Option<AlertKey>, Verdict), StoreError> {
+        let day: String = now.to_string().chars().take(10).collect();
+        let mut event = event;
+        for _ in 0..2 {
+            let key = match &event.kind {
+                EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => rows::alert_of(connection, page)?,
+                EventKind::Azure { .. }
+                | EventKind::Foreign { .. }
+                | EventKind::Unreadable { .. }
+                | EventKind::Ignored { .. } => event.kind.alert_key(&day),
+            };
+            let known = key.as_ref().map(|key| rows::known(connection, key)).transpose()?.unwrap_or_default();
+            if let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| (self.duties.judge)(&known, &event, now))) {
+                return Ok((event, key, verdict));
+            }
+            tracing::error!(event.id = %event.id, kind = event.kind.name(), "a fault in the bridge: this event could not be judged; it is kept");
+            event.kind = without_judgement(event.kind, event.id);
+        }
+        Ok((event, None, nothing(Reason::Unreadable)))
+    }
+
+    /// Inserts deliveries; the first of a free lane, with a free slot, already leased.
+    fn owe(
+        &mut self,
+        connection: &Connection,
+        owed: &[Owed],
+        event: Option<i64>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for owed in owed {
+            let uuid = Uuid::now_v7();
+            let destination = owed.call.destination();
+            let leave = self.holds.leave(&destination, now);
+            let at_once = self.slots.hands_over()
+                && owed.due <= now
+                && leave != Leave::Probe
+                && leave.allows(owed.call.class())
+                && !rows::lane_is_busy(connection, &owed.call.lane())?
+                && self.slots.take(&destination);
+            let lease_until = at_once.then(|| now.plus(LEASE));
+            self.nudge |= !at_once;
+            if at_once {
+                self.handed.push(Delivery {
+                    id: DeliveryId::new(uuid),
+                    call: owed.call.clone(),
+                    attempt: 1,
+                    uncertain: false,
+                    created_at: now,
+                });
+            }
+            rows::insert_delivery(connection, uuid, owed, event, lease_until, now)?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, connection: &Connection, finish: &Finish, now: Timestamp) -> Result<Recorded, StoreError> {
+        let delivery = &finish.delivery;
+        let outcome = &finish.attempted.outcome;
+        let destination = delivery.call.destination();
+        self.holds.heard(connection, &destination, outcome, &finish.attempted.note, now)?;
+        let (state, due, finished_at) = match &finish.next {
+            Next::Done => (state::DONE, now, Some(now)),
+            Next::Dead { .. } => (state::DEAD, now, Some(now)),
+            Next::Again { due } => (state::DUE, *due, None),
+        };
+        let uncertain = delivery.uncertain || *outcome == Outcome::Unknown;
+        let changed = connection
+            .prepare_cached(
+                "UPDATE delivery SET state = ?3, due = ?4, finished_at = ?5, uncertain = ?6, outcome = ?7, note = ?8
+                 WHERE id = ?1 AND attempt = ?2 AND state = 1",
+            )?
+            .execute(params![
+                delivery.id.uuid(),
+                delivery.attempt,
+                state,
+                due.as_millis(),
+                finished_at.map(Timestamp::as_millis),
+                uncertain,
+                outcome.name(),
+                finish.attempted.note
+            ])?;
+        if changed == 0 {
+            return Ok(Recorded::Overtaken);
+        }
+        self.nudge |= state == state::DUE || rows::lane_is_busy(connection, &delivery.call.lane())?;
+        let key = match delivery.call.page() {
+            Some(page) => rows::alert_of(connection, page)?,
+            None => match &delivery.call {
+                crate::domain::delivery::Call::ChangeState { target, .. }
+                | crate::domain::delivery::Call::Comment { target, .. } => Some(target.key.clone()),
+                crate::domain::delivery::Call::Raise { .. }
+                | crate::domain::delivery::Call::Acknowledge { .. }
+                | crate::domain::delivery::Call::Resolve { .. }
+                | crate::domain::delivery::Call::Annotate { .. } => None,
+            },
+        };
+        if let Some(key) = key {
+            let known = rows::known(connection, &key)?;
+            match catch_unwind(AssertUnwindSafe(|| (self.duties.record)(&known, finish, now))) {
+                Ok(verdict) => {
+                    rows::apply(connection, Some(&key), &verdict, now)?;
+                    self.owe(connection, &verdict.owed, None, now)?;
+                }
+                Err(_) => {
+                    tracing::error!(delivery.id = %delivery.id, "a fault in the bridge: the ledger did not take this outcome");
+                }
+            }
+        }
+        Ok(Recorded::Ours)
+    }
+}
+
+fn without_judgement(kind: EventKind, id: EventId) -> EventKind {
+    const PROBLEM: &str = "the bridge failed while judging it; the body is kept";
+    match kind {
+        EventKind::Azure { connection, .. }
+        | EventKind::Foreign { connection, .. }
+        | EventKind::Unreadable { connection, .. } => {
+            EventKind::Unreadable { connection, digest: id.to_string(), problem: PROBLEM.to_owned() }
+        }
+        EventKind::Signl4 { team, .. } | EventKind::Ignored { team, .. } => EventKind::Ignored { team, why: PROBLEM },
+        EventKind::Timer { page, timer } => EventKind::Timer { page, timer },
+    }
+}
+
+fn nothing(reason: Reason) -> Verdict {
+    Verdict {
+        reason,
+        alert: None,
+        pages: Vec::new(),
+        owed: Vec::new(),
+        finished: Vec::new(),
+        timers: Vec::new(),
+        cancelled: Vec::new(),
+    }
+}
