@@ -1,4 +1,22 @@
 //! The configuration, parsed whole and checked before anything uses it.
+//!
+//! The file becomes a tree of values that know their place, the environment is laid over it, and each section is read
+//! key by key: what is left is unknown, what is wrong is collected, and only a configuration without errors exists.
+
+mod azure;
+mod document;
+mod environment;
+mod examples;
+mod load;
+mod problem;
+mod routes;
+mod secrets;
+mod section;
+mod server;
+mod signl4;
+mod value;
+
+pub use problem::{ConfigError, Problem};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -54,6 +72,7 @@ pub struct Alarm {
 /// `[azure.NAME]`: one Entra tenant and its credential.
 #[derive(Clone, Debug)]
 pub struct Connection {
+    /// Id or domain of the tenant. Empty only without a credential, as `client_id`.
     pub tenant_id: String,
     pub client_id: String,
     /// `None`: alerts are paged and nothing is written to Azure.
@@ -96,3 +115,6 @@ pub struct Team {
     pub api_key: Option<Secret>,
     pub user_id: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

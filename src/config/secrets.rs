@@ -1,0 +1,133 @@
+//! Secrets: `{ file = "…" }`, `{ env = "…" }`, an environment variable of ours, or (with a warning) plain text.
+//!
+//! Values never enter a message; files are put on the list of what is watched.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::problem::{Findings, Place, shown};
+use super::section::Item;
+use crate::secret::Secret;
+
+/// What a secret may come from.
+#[derive(Debug)]
+pub(super) struct Origins<'e> {
+    /// Relative paths start here.
+    pub(super) folder: PathBuf,
+    pub(super) env: &'e BTreeMap<String, String>,
+}
+
+/// A file of more is no secret but a mistake.
+const LARGEST_FILE_BYTES: u64 = 64 * 1024;
+
+/// 22 characters of base64url are 128 bits.
+const SHORTEST_TOKEN: usize = 22;
+
+impl Item {
+    pub(super) fn secret(&self, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
+        if self.as_text().is_some() {
+            let text = self.text(findings)?;
+            let source = match self.place() {
+                Place::Variable { .. } => self.place().to_string(),
+                Place::File { .. } | Place::Whole { .. } => {
+                    self.warn("is written in plain text; better move it to a file: { file = \"…\" }", findings);
+                    self.place().to_string()
+                }
+            };
+            return self.filled(text, &source, findings);
+        }
+        let mut section = self.table("a text, { file = \"…\" } or { env = \"…\" }", findings)?;
+        let (file, env) = (section.take("file"), section.take("env"));
+        section.finish(findings);
+        match (file, env) {
+            (Some(file), None) => {
+                let path = origins.folder.join(file.text(findings)?);
+                findings.watched.insert(path.clone());
+                match read(&path) {
+                    Ok(text) => file.filled(&text, &format!("file {}", shown(&path)), findings),
+                    Err(problem) => {
+                        file.error(format_args!("{} {problem}", shown(&path)), findings);
+                        None
+                    }
+                }
+            }
+            (None, Some(env)) => {
+                let name = env.text(findings)?;
+                let Some(text) = origins.env.get(name) else {
+                    env.error(
+                        format_args!("names the environment variable {name}, which is not set; set it"),
+                        findings,
+                    );
+                    return None;
+                };
+                env.filled(text, &format!("environment variable {name}"), findings)
+            }
+            (Some(_), Some(_)) => {
+                self.error("has both `file` and `env`; leave one", findings);
+                None
+            }
+            (None, None) => {
+                self.error("needs `file` or `env`", findings);
+                None
+            }
+        }
+    }
+
+    /// One token or a list of them, each fit for a URL path.
+    pub(super) fn tokens(&self, origins: &Origins<'_>, findings: &mut Findings) -> Vec<Secret> {
+        let items = self.list();
+        if items.is_empty() {
+            self.error("is an empty list; name at least one or leave the key out", findings);
+        }
+        items.into_iter().filter_map(|item| item.token(origins, findings)).collect()
+    }
+
+    fn token(&self, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
+        let token = self.secret(origins, findings)?;
+        if !is_path_segment(token.expose()) {
+            self.error(
+                format_args!(
+                    "(from {}) holds characters that cannot stand in a URL; use letters, digits, `-` and `_`, \
+                     for example from `openssl rand -hex 32`",
+                    token.source()
+                ),
+                findings,
+            );
+            return None;
+        }
+        if token.expose().len() < SHORTEST_TOKEN {
+            self.warn(
+                format_args!(
+                    "(from {}) is shorter than {SHORTEST_TOKEN} characters and can be guessed; make one with \
+                     `openssl rand -hex 32`",
+                    token.source()
+                ),
+                findings,
+            );
+        }
+        Some(token)
+    }
+
+    fn filled(&self, text: &str, source: &str, findings: &mut Findings) -> Option<Secret> {
+        let text = text.trim_end_matches(['\n', '\r']);
+        if text.trim().is_empty() {
+            self.error(format_args!("is empty ({source}); put the secret there"), findings);
+            return None;
+        }
+        Some(Secret::new(text.to_owned(), source))
+    }
+}
+
+/// Whether the text can be the last segment of a URL as it is.
+pub(super) fn is_path_segment(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
+        && text.bytes().any(|byte| byte != b'.')
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
+    if std::fs::metadata(path).map_err(cannot)?.len() > LARGEST_FILE_BYTES {
+        return Err(format!("is larger than {LARGEST_FILE_BYTES} bytes and surely not the secret"));
+    }
+    String::from_utf8(std::fs::read(path).map_err(cannot)?).map_err(|_| "is not text".to_owned())
+}

@@ -1,0 +1,167 @@
+//! `[server]`, `[store]`, `[routing]` and `[alarm]`.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::problem::{Findings, nearest};
+use super::secrets::Origins;
+use super::section::{Item, Section};
+use super::value::{parse_url, trimmed};
+use super::{Alarm, Server, Store};
+use crate::domain::id::TeamName;
+use crate::secret::Secret;
+
+const RETENTION: Duration = Duration::from_hours(35 * 24);
+
+/// Azure forgets an alert after 30 days; until then its Resolved may come.
+const SHORTEST_RETENTION: Duration = Duration::from_hours(31 * 24);
+
+pub(super) fn server(mut section: Section<'_>, origins: &Origins<'_>, findings: &mut Findings) -> Server {
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listen_item = section.take("listen");
+    let admin_item = section.take("admin_listen");
+    let listen = listen_item.as_ref().and_then(|item| item.socket(findings)).unwrap_or_else(|| local(8080));
+    let admin_listen = admin_item.as_ref().and_then(|item| item.socket(findings)).unwrap_or_else(|| local(9090));
+    let public_url = section.take("public_url").and_then(|item| {
+        let url = item.url(findings)?;
+        if url.scheme() != "https" {
+            item.warn("does not begin with https://: Azure and SIGNL4 would send tokens in the clear", findings);
+        }
+        Some(trimmed(&url))
+    });
+    let token_item = section.take("admin_token");
+    let admin_token = token_item.as_ref().and_then(|item| item.secret(origins, findings));
+    if let Some(item) =
+        admin_item.as_ref().or(listen_item.as_ref()).filter(|_| listen == admin_listen && listen.port() != 0)
+    {
+        item.error("is the address of both `listen` and `admin_listen`; give them different ports", findings);
+    }
+    if let Some(item) = admin_item.filter(|_| !admin_listen.ip().is_loopback() && token_item.is_none()) {
+        item.error(
+            format_args!(
+                "is {admin_listen}, which other machines reach; set `admin_token` or listen on 127.0.0.1:{}",
+                admin_listen.port()
+            ),
+            findings,
+        );
+    }
+    section.finish(findings);
+    Server { listen, admin_listen, public_url, admin_token }
+}
+
+pub(super) fn store(mut section: Section<'_>, origins: &Origins<'_>, findings: &mut Findings) -> Store {
+    let path = section.take("url").and_then(|item| store_path(&item, findings));
+    let retention = section.take("retention").and_then(|item| {
+        let retention = item.duration(findings)?;
+        if retention < SHORTEST_RETENTION {
+            item.error("must be at least \"31d\": Azure may resolve an alert that is 30 days old", findings);
+        }
+        Some(retention)
+    });
+    section.finish(findings);
+    Store {
+        path: origins.folder.join(path.unwrap_or_else(|| PathBuf::from("bridge.db"))),
+        retention: retention.unwrap_or(RETENTION),
+    }
+}
+
+/// The URL is not repeated in messages: one of PostgreSQL may hold a password.
+fn store_path(item: &Item, findings: &mut Findings) -> Option<PathBuf> {
+    let text = item.text(findings)?.trim();
+    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        item.error("names PostgreSQL, which is not available yet; use \"sqlite:bridge.db\"", findings);
+        return None;
+    }
+    let Some(path) = text.strip_prefix("sqlite:") else {
+        item.error("must begin with sqlite:, for example \"sqlite:bridge.db\"", findings);
+        return None;
+    };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.ends_with('/') || path == ":memory:" || path.contains('?') {
+        item.error("must name a file on a local disk, for example \"sqlite:bridge.db\"", findings);
+        return None;
+    }
+    Some(PathBuf::from(path))
+}
+
+/// `None` after an error.
+pub(super) fn fallback(
+    mut section: Section<'_>,
+    teams: &BTreeMap<TeamName, bool>,
+    findings: &mut Findings,
+) -> Option<TeamName> {
+    let item = section.take("fallback_team");
+    let place = section.place.clone();
+    section.finish(findings);
+    match item {
+        Some(item) => item.team(teams.keys(), findings),
+        None if teams.len() > 1 => {
+            let names: Vec<&str> = teams.keys().map(TeamName::as_str).collect();
+            findings.error(
+                &place,
+                format!(
+                    "`fallback_team` is missing in [routing]; with several teams ({}) say who gets what no route takes",
+                    names.join(", ")
+                ),
+            );
+            None
+        }
+        None => teams.keys().next().cloned(),
+    }
+}
+
+/// `None` after an error.
+pub(super) fn alarm(
+    mut section: Section<'_>,
+    teams: &BTreeMap<TeamName, bool>,
+    fallback: Option<&TeamName>,
+    origins: &Origins<'_>,
+    findings: &mut Findings,
+) -> Option<Alarm> {
+    let team = match section.take("team") {
+        Some(item) => item.team(teams.keys(), findings),
+        None => fallback.cloned(),
+    };
+    let heartbeat = section.take("heartbeat").and_then(|item| heartbeat(&item, origins, findings));
+    section.finish(findings);
+    Some(Alarm { team: team?, heartbeat })
+}
+
+fn heartbeat(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
+    let secret = item.secret(origins, findings)?;
+    if let Err(problem) = parse_url(secret.expose()) {
+        item.error(format_args!("(from {}) {problem}", secret.source()), findings);
+        return None;
+    }
+    item.not_in_effect(findings);
+    Some(secret)
+}
+
+impl Item {
+    /// The name of a configured team.
+    pub(super) fn team<'t>(
+        &self,
+        teams: impl Iterator<Item = &'t TeamName> + Clone,
+        findings: &mut Findings,
+    ) -> Option<TeamName> {
+        let text = self.text(findings)?;
+        let found = teams.clone().find(|team| team.as_str() == text).cloned();
+        if found.is_none() {
+            let hint = match nearest(text, teams.clone().map(TeamName::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!(
+                    "add [signl4.{text}] or name one of {}",
+                    teams.map(TeamName::as_str).collect::<Vec<_>>().join(", ")
+                ),
+            };
+            self.error(format_args!("names the team `{text}`, which is not configured; {hint}"), findings);
+        }
+        found
+    }
+
+    pub(super) fn not_in_effect(&self, findings: &mut Findings) {
+        self.warn("is accepted, but not in effect in this version", findings);
+    }
+}

@@ -1,0 +1,116 @@
+//! `[signl4.NAME]`: a team's secret, tokens, account and REST access.
+
+use super::Team;
+use super::problem::Findings;
+use super::secrets::{Origins, is_path_segment};
+use super::section::{Item, Section};
+use crate::domain::id::{AccountName, TeamName};
+use crate::secret::Secret;
+
+const BASE_URL: &str = "https://connect.signl4.com";
+
+/// `None` after an error that leaves nothing to go on with.
+pub(super) fn team(
+    name: &TeamName,
+    mut section: Section<'_>,
+    origins: &Origins<'_>,
+    findings: &mut Findings,
+) -> Option<Team> {
+    let secret = section
+        .demand("secret", "{ file = \"…\" }", findings)
+        .and_then(|item| webhook_secret(&item, origins, findings));
+    let token = section.take("token");
+    let tokens = token.as_ref().map(|item| item.tokens(origins, findings)).unwrap_or_default();
+    if token.is_none() {
+        findings.warn(
+            &section.place,
+            format_args!(
+                "{} has no `token`: SIGNL4 cannot call, and nothing that is done on the phone arrives",
+                section.name
+            ),
+        );
+    }
+    let base_url = section.take("base_url").map_or_else(|| Some(BASE_URL.to_owned()), |item| item.address(findings));
+    let account = section.take("account").map_or_else(
+        || AccountName::parse(name.as_str()).ok(),
+        |item| {
+            let account = AccountName::parse(item.text(findings)?);
+            if let Err(error) = &account {
+                item.error(error, findings);
+            }
+            account.ok()
+        },
+    );
+    let key_item = section.take("api_key");
+    let api_key = key_item.as_ref().and_then(|item| api_key(item, origins, findings));
+    let user_item = section.take("user_id");
+    let user_id = user_item.as_ref().and_then(|item| item.text(findings)).map(|text| text.trim().to_owned());
+    match (&key_item, &user_item) {
+        (Some(item), None) => {
+            item.warn("is not used without `user_id`; add the id of the SIGNL4 user it writes as", findings);
+        }
+        (None, Some(item)) => item.warn("is not used without `api_key`", findings),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    later(&mut section, findings);
+    section.finish(findings);
+    Some(Team { account: account?, secret: secret?, tokens, base_url: base_url?, api_key, user_id })
+}
+
+/// The secret is a path segment of the inbound webhook; people also paste the whole URL.
+fn webhook_secret(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
+    let secret = item.secret(origins, findings)?;
+    if is_path_segment(secret.expose()) {
+        return Some(secret);
+    }
+    let mend = if secret.expose().contains("://") {
+        "is a whole URL; give only its last part, behind /webhook/"
+    } else {
+        "holds characters that no SIGNL4 secret has; copy the last part of the team's webhook URL"
+    };
+    item.error(format_args!("(from {}) {mend}", secret.source()), findings);
+    None
+}
+
+/// The key travels in a header.
+fn api_key(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
+    let key = item.secret(origins, findings)?;
+    if key.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(key);
+    }
+    item.error(
+        format_args!("(from {}) holds blanks or other characters that no API key has; copy it again", key.source()),
+        findings,
+    );
+    None
+}
+
+/// Keys whose form is checked and which are not in effect yet.
+fn later(section: &mut Section<'_>, findings: &mut Findings) {
+    if let Some(item) = section.take("poll")
+        && item.duration_or_off(findings).is_some()
+    {
+        item.not_in_effect(findings);
+    }
+    if let Some(item) = section.take("pace").filter(|item| item.as_text() != Some("off")) {
+        if let Some(mut table) = item.table("{ per_15s = …, per_minute = … } or \"off\"", findings) {
+            for limit in [table.take("per_15s"), table.take("per_minute")].into_iter().flatten() {
+                limit.count(findings);
+            }
+            table.finish(findings);
+        }
+        item.not_in_effect(findings);
+    }
+    if let Some(item) = section.take("storm").filter(|item| item.as_text() != Some("off")) {
+        if let Some(mut table) = item.table("{ pages_per_minute = …, digest_every = \"…\" } or \"off\"", findings) {
+            if let Some(limit) = table.take("pages_per_minute") {
+                limit.count(findings);
+            }
+            if let Some(every) = table.take("digest_every") {
+                every.duration(findings);
+            }
+            table.finish(findings);
+        }
+        item.not_in_effect(findings);
+    }
+}
