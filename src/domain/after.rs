@@ -244,7 +244,7 @@ mod tests {
             }
             let late = now.since(Timestamp::from_millis(0));
             prop_assert!(late >= ttl);
-            prop_assert!(late <= ttl + policy.backoff.cap + Duration::from_secs(21));
+            prop_assert!(late <= ttl + policy.settle + policy.backoff.cap + Duration::from_secs(21));
         }
     }
 }
