@@ -1,1 +1,215 @@
-//! The one HTTP client for all outgoing calls.
+//! The one HTTP client for all outgoing calls: tokens, Azure's resource manager, SIGNL4.
+//!
+//! It follows no redirects (a credential would travel with them), has limits for time and size, and says of every
+//! failure whether the other side can have received the request. It retries nothing: that is `worker`'s business.
+//! It never logs a header, a body, a query or a path with a secret in it, only templates of paths.
+
+pub mod draft;
+pub mod outcome;
+pub mod retry_after;
+#[cfg(test)]
+pub(crate) mod stub;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::HeaderMap;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, field};
+
+use crate::domain::id::Side;
+
+pub use draft::Draft;
+
+/// What the client allows itself and the other side.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Name look-up, connection and TLS handshake.
+    pub connect: Duration,
+    /// The whole exchange, the answer's body included.
+    pub total: Duration,
+    /// An answer's body is read up to this size and cut there.
+    pub body_bytes: usize,
+    /// As many as the worker sends at once, so that none of them pays for a new handshake.
+    pub idle_per_host: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            total: Duration::from_secs(20),
+            body_bytes: 1024 * 1024,
+            idle_per_host: 64,
+        }
+    }
+}
+
+/// The client. Clones share one pool of connections.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    limits: Limits,
+}
+
+/// What a request is for: the words of the trace, none of them secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aim {
+    pub side: Side,
+    /// `raise`, `read`, `token` …
+    pub purpose: &'static str,
+    /// The path with names in place of what varies: `/webhook/{secret}`.
+    pub path: &'static str,
+}
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// The body came to its end within the limits.
+    pub whole: bool,
+}
+
+/// The client could not be built.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be built")]
+pub struct HttpError(#[from] reqwest::Error);
+
+/// No answer. The texts name no URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Surely not received: no name, no connection, no TLS.
+    #[error("not sent: {0}")]
+    Unsent(String),
+    /// Perhaps received: cut or silent after the connection stood.
+    #[error("sent, but no answer: {0}")]
+    Unknown(String),
+    /// Not a request that HTTP could carry: a fault of ours or of the configuration.
+    #[error("not sent: {0}")]
+    Malformed(String),
+}
+
+/// Makes aws-lc-rs the one TLS provider of the process. Called first thing in `main`, and in tests; calling it again
+/// changes nothing.
+pub fn install_provider() {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::trace!("the TLS provider was installed before");
+    }
+}
+
+impl Http {
+    pub fn new(limits: Limits) -> Result<Self, HttpError> {
+        install_provider();
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("signl4-azure-bridge/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(limits.connect)
+            .timeout(limits.total)
+            .pool_max_idle_per_host(limits.idle_per_host)
+            .build()?;
+        Ok(Self { client, limits })
+    }
+
+    /// Sends one request, once, and reads the answer.
+    pub async fn send(&self, aim: Aim, request: reqwest::Request) -> Result<Answer, SendError> {
+        let span = tracing::debug_span!(
+            "request",
+            side = aim.side.as_str(),
+            purpose = aim.purpose,
+            method = %request.method(),
+            host = request.url().host_str().unwrap_or_default(),
+            path = aim.path,
+            status = field::Empty,
+            duration_ms = field::Empty,
+        );
+        self.exchange(request).instrument(span).await
+    }
+
+    async fn exchange(&self, request: reqwest::Request) -> Result<Answer, SendError> {
+        let started = Instant::now();
+        let result = self.answer(request).await;
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Span::current().record("duration_ms", duration_ms);
+        match &result {
+            Ok(answer) => {
+                Span::current().record("status", answer.status);
+                tracing::debug!(whole = answer.whole, "the other side answered");
+            }
+            Err(error) => tracing::debug!(%error, "no answer"),
+        }
+        result
+    }
+
+    async fn answer(&self, request: reqwest::Request) -> Result<Answer, SendError> {
+        let mut response = self.client.execute(request).await.map_err(|error| self.classify(&error))?;
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = BytesMut::new();
+        let whole = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    let room = self.limits.body_bytes.saturating_sub(body.len());
+                    body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+                    if chunk.len() > room {
+                        break false;
+                    }
+                }
+                Ok(None) => break true,
+                // The status has been read: a body cut short does not take that back.
+                Err(_) => break false,
+            }
+        };
+        Ok(Answer { status, headers, body: body.freeze(), whole })
+    }
+
+    fn classify(&self, error: &reqwest::Error) -> SendError {
+        let cause = root_cause(error);
+        if error.is_connect() {
+            let limit = self.limits.connect.as_secs();
+            SendError::Unsent(if error.is_timeout() {
+                format!("no connection within {limit} s")
+            } else {
+                format!("no connection: {cause}")
+            })
+        } else if error.is_builder() {
+            SendError::Malformed(cause)
+        } else if error.is_timeout() {
+            SendError::Unknown(format!("none within {} s", self.limits.total.as_secs()))
+        } else {
+            SendError::Unknown(cause)
+        }
+    }
+}
+
+impl Answer {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as JSON; `None` if it is something else or was cut.
+    pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// A header's value as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// The innermost cause says what happened; the outer ones only repeat that a request failed, with its URL.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    // An error without a source is reqwest's own and could print the URL.
+    if std::ptr::addr_eq(cause, error) { "the request is not well formed".to_owned() } else { cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests;
