@@ -33,6 +33,9 @@ pub struct Limits {
     pub body_bytes: usize,
     /// As many as the worker sends at once, so that none of them pays for a new handshake.
     pub idle_per_host: usize,
+    /// Shorter than the patience of common servers and balancers (a minute): a request on a connection that the other
+    /// side is just closing ends with an unknown outcome.
+    pub idle: Duration,
 }
 
 impl Default for Limits {
@@ -42,6 +45,7 @@ impl Default for Limits {
             total: Duration::from_secs(20),
             body_bytes: 1024 * 1024,
             idle_per_host: 64,
+            idle: Duration::from_secs(50),
         }
     }
 }
@@ -110,6 +114,7 @@ impl Http {
             .connect_timeout(limits.connect)
             .timeout(limits.total)
             .pool_max_idle_per_host(limits.idle_per_host)
+            .pool_idle_timeout(limits.idle)
             .build()?;
         Ok(Self { client, limits })
     }

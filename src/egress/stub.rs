@@ -1,6 +1,7 @@
 //! A tiny HTTP server for the tests of what goes out: it keeps what it is sent and answers by a closure.
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, Once};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,6 +11,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// One request as the server saw it.
 #[derive(Clone, Debug)]
@@ -120,4 +126,48 @@ pub(crate) async fn cutting(start: &'static str) -> String {
 pub(crate) async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
+}
+
+thread_local! {
+    static CAPTURING: RefCell<Option<Log>> = const { RefCell::new(None) };
+}
+
+/// All that is logged on this thread from [`Log::capture`] on, by every crate, at every level.
+///
+/// The subscriber is the process's and asks for the thread's log, because the interest of a call site is the process's
+/// too: with a subscriber for one thread alone, a test on another thread could switch a call site off for good.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn capture() -> Self {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let capturing = || CAPTURING.with_borrow(Option::is_some);
+            let layer = tracing_subscriber::fmt::layer()
+                .with_span_events(FmtSpan::CLOSE)
+                .with_ansi(false)
+                .with_writer(|| CAPTURING.with_borrow(|log| log.clone().unwrap_or_default()))
+                .with_filter(dynamic_filter_fn(move |_, _| capturing()));
+            tracing_subscriber::registry().with(layer).init();
+        });
+        let log = Self::default();
+        CAPTURING.set(Some(log.clone()));
+        log
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

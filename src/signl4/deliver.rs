@@ -196,15 +196,16 @@ impl On<'_> {
             .send(draft.aim, request)
             .await
             .map_err(|error| attempted(error.outcome(), format!("SIGNL4 {purpose}: {error}")))?;
-        let code = error_code(&answer).map_or_else(String::new, |code| format!(", code {code}"));
-        let note = format!("SIGNL4 answered the {purpose} with {}{code}", answer.status);
+        let code = error_code(&answer);
+        let suffix = code.map_or_else(String::new, |code| format!(", code {code}"));
+        let note = format!("SIGNL4 answered the {purpose} with {}{suffix}", answer.status);
         match outcome(&answer, clock.now()) {
             Outcome::Accepted => {
                 tokens.confirm(key, &token);
                 Ok(answer)
             }
             Outcome::Denied { status } => {
-                let mend = self.mend(key, status);
+                let mend = self.mend(key, status, code);
                 tokens.reject(key, &token, &mend);
                 Err(attempted(Outcome::Denied { status }, format!("{note}: {mend}")))
             }
@@ -216,10 +217,12 @@ impl On<'_> {
         }
     }
 
-    fn mend(&self, key: &CredentialKey, status: u16) -> String {
-        match status {
-            300..400 => format!("the address leads elsewhere; check `base_url` of [signl4.{}]", self.name),
-            407 => "the HTTP proxy wants credentials".to_owned(),
+    fn mend(&self, key: &CredentialKey, status: u16, code: Option<i64>) -> String {
+        match (status, code) {
+            (300..400, _) | (404, None) => {
+                format!("the address does not lead to SIGNL4; check `base_url` of [signl4.{}]", self.name)
+            }
+            (407, _) => "the HTTP proxy wants credentials".to_owned(),
             _ => format!("SIGNL4 does not take {key}; copy it anew from the SIGNL4 portal"),
         }
     }

@@ -138,8 +138,11 @@ impl Entry {
                     TokenError::Denied { .. } if is_news => {
                         tracing::error!(credential = %self.key, %error, "no token until somebody acts");
                     }
+                    TokenError::Throttled { .. } | TokenError::Transient { .. } if is_news => {
+                        tracing::warn!(credential = %self.key, %error, "no token for now");
+                    }
                     TokenError::Denied { .. } | TokenError::Throttled { .. } | TokenError::Transient { .. } => {
-                        tracing::warn!(credential = %self.key, %error, "no token");
+                        tracing::debug!(credential = %self.key, %error, "still no token");
                     }
                 }
                 state.failure = Some(Failure { until: now.plus(hold(&error)), error: error.clone(), at: now });

@@ -13,7 +13,7 @@ use crate::domain::id::{AlertKey, DeliveryId, SubscriptionId};
 use crate::domain::route::Comments;
 use crate::domain::timestamp::Timestamp;
 use crate::egress::Limits;
-use crate::egress::stub::{Seen, Stub, answer, answer_with, cutting, nobody};
+use crate::egress::stub::{Log, Seen, Stub, answer, answer_with, cutting, nobody};
 use crate::secret::Secret;
 
 const SUBSCRIPTION: &str = "9e261de7-c804-4b9d-9ebf-6f50fe350a9a";
@@ -444,4 +444,18 @@ async fn what_the_configuration_lacks_is_a_denial() {
     let empty = Azure::new(&BTreeMap::new(), Http::new(Limits::default()).unwrap(), tokens, clock);
     assert_eq!(empty.attempt(&acknowledge()).await.note, "[azure.contoso] is not configured any more");
     assert_eq!(empty.attempt(&foreign()).await.outcome, Outcome::OurFault);
+}
+
+#[tokio::test]
+async fn the_log_has_templates_and_no_secrets() {
+    let log = Log::capture();
+    run_with(&acknowledge(), "New", || answer(403, &problem("AuthorizationFailed"))).await;
+    run(&acknowledge(), |_| answer(401, &problem("InvalidAuthenticationToken"))).await;
+    let text = log.text();
+    for field in ["path=\"/{tenant}/oauth2/v2.0/token\"", "purpose=\"changestate\"", "status=403", "duration_ms="] {
+        assert!(text.contains(field), "{field} is missing in {text}");
+    }
+    for secret in ["client-s3cret", "t0ken"] {
+        assert!(!text.contains(secret), "{text}");
+    }
 }

@@ -20,9 +20,11 @@ const WINDOW: Duration = Duration::from_secs(15);
 /// What SIGNL4's answer means, webhook and REST alike.
 pub(super) fn outcome(answer: &Answer, now: Timestamp) -> Outcome {
     match answer.outcome(now) {
-        Outcome::Refused { status: 404 } if error_code(answer) == Some(UNKNOWN_SECRET) => {
-            Outcome::Denied { status: 404 }
-        }
+        Outcome::Refused { status: 404 } => match error_code(answer) {
+            // Without an error number it is not SIGNL4 that answers: the address is wrong, and no page is to blame.
+            Some(UNKNOWN_SECRET) | None => Outcome::Denied { status: 404 },
+            Some(_) => Outcome::Refused { status: 404 },
+        },
         Outcome::Busy { after: None } if answer.status == 429 => {
             let reset = until_epoch(&answer.headers, "X-RateLimit-Reset", now);
             Outcome::Busy { after: Some(reset.unwrap_or(WINDOW)) }

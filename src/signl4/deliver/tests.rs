@@ -11,7 +11,7 @@ use crate::domain::delivery::{AzureState, AzureTarget};
 use crate::domain::id::{AccountName, AlertKey, ConnectionName, DeliveryId, SubscriptionId};
 use crate::domain::timestamp::Timestamp;
 use crate::egress::Limits;
-use crate::egress::stub::{Seen, Stub, answer, answer_with, cutting, nobody};
+use crate::egress::stub::{Log, Seen, Stub, answer, answer_with, cutting, nobody};
 use crate::secret::Secret;
 use crate::tokens::Standing;
 
@@ -223,6 +223,13 @@ async fn a_wrong_secret_denies_the_team_and_shows_without_the_secret() {
 }
 
 #[tokio::test]
+async fn a_404_that_is_not_signl4s_own_blames_the_address() {
+    let ended = run(&raise(), |_| answer(404, &json!("no such page"))).await;
+    assert_eq!(ended.attempted.outcome, Outcome::Denied { status: 404 });
+    assert!(ended.attempted.note.ends_with("check `base_url` of [signl4.ops]"), "{}", ended.attempted.note);
+}
+
+#[tokio::test]
 async fn a_throttled_team_waits_as_signl4_says() {
     let reset = (start().as_millis() / 1_000 + 40).to_string();
     for (header, value, seconds) in
@@ -390,4 +397,20 @@ async fn what_the_configuration_lacks_is_a_denial() {
     };
     let foreign = delivery(Call::ChangeState { target, state: AzureState::New, comment: None });
     assert_eq!(empty.attempt(&foreign).await.outcome, Outcome::OurFault);
+}
+
+#[tokio::test]
+async fn the_log_has_templates_and_no_secrets() {
+    let log = Log::capture();
+    run_settling(&uncertain_raise(), |_| answer(204, &json!({}))).await;
+    run_settling(&annotate(), |_| answer(401, &json!({}))).await;
+    run(&raise(), |_| answer(404, &unknown_secret())).await;
+    let text = log.text();
+    for field in ["path=\"/webhook/{secret}\"", "purpose=\"raise\"", "host=\"127.0.0.1\"", "status=404", "duration_ms="]
+    {
+        assert!(text.contains(field), "{field} is missing in {text}");
+    }
+    for secret in ["t3amsecret", "k3y"] {
+        assert!(!text.contains(secret), "{text}");
+    }
 }
