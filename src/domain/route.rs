@@ -8,11 +8,13 @@ mod glob;
 mod resource;
 mod shadow;
 mod take;
+mod trial;
 
 pub use explain::Decision;
 pub use glob::Glob;
 pub use shadow::Shadow;
 pub use take::Mismatch;
+pub use trial::Surprise;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

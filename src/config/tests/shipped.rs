@@ -1,1 +1,67 @@
-//! What the project ships must load.
+//! What the project ships loads as it is, with its examples.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::super::Config;
+use crate::check::{self, CheckStatus};
+
+fn environment() -> BTreeMap<String, String> {
+    [
+        ("AZURE_CLIENT_SECRET", "azure-client-secret-value"),
+        ("BRIDGE_AZURE_TOKEN", "azure-webhook-token-0123456789"),
+        ("SIGNL4_OPS_SECRET", "opssecret99"),
+        ("SIGNL4_PAYMENTS_SECRET", "paysecret99"),
+        ("BRIDGE_SIGNL4_TOKEN", "signl4-webhook-token-0123456789"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+#[test]
+fn the_example_configuration_and_the_routes_pass_the_check() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut out = Vec::new();
+    let (path, routes) = (root.join("deploy/bridge.example.toml"), root.join("routes"));
+    let status = check::run(&path, Some(&routes), &environment(), &mut out).unwrap();
+    let report = String::from_utf8(out).unwrap();
+    assert_eq!(status, CheckStatus::Well, "{report}");
+    let config = Config::load(&path, Some(&routes), &environment()).unwrap();
+    assert_eq!(config.warnings, [""; 0]);
+    assert!(config.rules.routes.iter().all(|route| !route.examples.is_empty()), "{report}");
+    assert!(config.rules.routes.iter().any(|route| route.continues), "`continue` is shown");
+}
+
+#[test]
+fn every_key_that_is_commented_out_is_a_real_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = tempfile::TempDir::new().unwrap();
+    let text = std::fs::read_to_string(root.join("deploy/bridge.example.toml")).unwrap();
+    // `# key = …` becomes `key = …`; prose has no such form. The cloud stands there twice, so the plain one goes.
+    let enabled: Vec<&str> = text
+        .lines()
+        .filter(|line| *line != "cloud = \"public\"")
+        .map(|line| {
+            let key = line.strip_prefix("# ").filter(|rest| {
+                rest.split_once('=').is_some_and(|(key, _)| {
+                    let key = key.trim_end();
+                    !key.is_empty()
+                        && key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'0'..=b'9'))
+                })
+            });
+            key.unwrap_or(line)
+        })
+        .collect();
+    std::fs::write(dir.path().join("bridge.toml"), enabled.join("\n")).unwrap();
+    std::fs::create_dir(dir.path().join("secrets")).unwrap();
+    for name in ["admin", "signl4-api-key"] {
+        std::fs::write(dir.path().join("secrets").join(name), "value\n").unwrap();
+    }
+    std::fs::write(dir.path().join("secrets/heartbeat"), "https://example.com/ping\n").unwrap();
+    let config = Config::load(&dir.path().join("bridge.toml"), Some(&root.join("routes")), &environment())
+        .unwrap_or_else(|error| panic!("{error}"));
+    let enabled: usize = text.lines().filter(|line| line.starts_with("# poll")).count();
+    assert_eq!(enabled, 3, "poll twice and poll_raises");
+    let team = config.teams.values().find(|team| team.has_api());
+    assert!(team.is_some(), "the API key was switched on");
+}

@@ -1,0 +1,188 @@
+//! The report of `check`, word by word where people read it.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const SUB: &str = "3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c03";
+
+const BRIDGE: &str = r#"
+[routing]
+fallback_team = "ops"
+[azure.contoso]
+tenant_id     = "contoso.example.com"
+client_id     = "3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c02"
+credential    = { client_secret = { env = "AZURE_SECRET" }, expires = 2027-05-01 }
+subscriptions = ["3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c03"]
+token         = { env = "TOKEN" }
+[signl4.ops]
+secret = { env = "TEAM_SECRET" }
+token  = { env = "TOKEN" }
+[signl4.night]
+secret = { env = "TEAM_SECRET" }
+token  = { env = "TOKEN" }
+"#;
+
+/// Runs the check in a folder of its own; the folder's path is taken away from the report.
+fn check(bridge: &str, routes: &str) -> (CheckStatus, String) {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("bridge.toml"), bridge).unwrap();
+    fs::create_dir(dir.path().join("routes")).unwrap();
+    fs::write(dir.path().join("routes/a.toml"), routes).unwrap();
+    let env =
+        [("AZURE_SECRET", "hunter2-azure"), ("TOKEN", "hunter2-token-0123456789"), ("TEAM_SECRET", "hunter2-team")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+    let mut out = Vec::new();
+    let status = run(&dir.path().join("bridge.toml"), None, &env, &mut out).unwrap();
+    let report = String::from_utf8(out).unwrap().replace(&format!("{}/", dir.path().display()), "");
+    assert!(!report.contains("hunter2"), "a secret is shown:\n{report}");
+    (status, report)
+}
+
+#[test]
+fn a_good_configuration_is_said_in_a_few_lines() {
+    let (status, report) = check(
+        BRIDGE,
+        &format!(
+            r#"[[route]]
+name = "payments"
+match = {{ scope = "/subscriptions/{SUB}", severity = ["Sev0", "Sev1"] }}
+team = "night"
+service = "Payments"
+scenario = {{ Sev0 = "emergency", default = "single_ack" }}
+grace = "1h30m"
+continue = true
+[[route.example]]
+alert = {{ severity = "Sev0" }}
+team = "night"
+[[route]]
+name = "rest"
+page = false
+"#
+        ),
+    );
+    assert_eq!(
+        report,
+        format!(
+            "Configuration bridge.toml
+  webhooks on 127.0.0.1:8080 (no public_url), admin on 127.0.0.1:9090
+  store bridge.db, finished rows kept 35d
+  alarms to team ops
+
+Connections
+  contoso: tenant contoso.example.com, client secret from environment variable AZURE_SECRET, expires 2027-05-01T00:00:00Z; subscriptions {SUB}; https://management.azure.com; 1 token
+
+Teams
+  night: account night; https://connect.signl4.com; secret from environment variable TEAM_SECRET; no API key; 1 token
+  ops: account ops; https://connect.signl4.com; secret from environment variable TEAM_SECRET; no API key; 1 token
+
+Routes in routes
+  1. payments (a.toml:1): severity Sev0, Sev1; target in /subscriptions/{SUB} -> page night, hold 1h30m, service Payments, scenario Sev0 emergency / else single_ack, then go on
+  2. rest (a.toml:12): everything -> record only, page nobody
+  what no route takes: to the fallback team ops
+
+Well: 2 routes, 1 example as expected, no warnings
+"
+        )
+    );
+    assert_eq!((status, status.code()), (CheckStatus::Well, 0));
+}
+
+#[test]
+fn errors_end_the_check() {
+    let (status, report) = check(&format!("{BRIDGE}\nbase_ulr = \"x\"\n"), "[[route]]\nname = \"r\"\nteam = \"osp\"\n");
+    assert_eq!((status, status.code()), (CheckStatus::Unusable, 2));
+    assert!(
+        report.contains("bridge.toml:17:1: unknown key `base_ulr` in [signl4.night]; did you mean `base_url`?"),
+        "{report}"
+    );
+    assert!(
+        report.contains(
+            "routes/a.toml:3:8: `team` in route `r` names the team `osp`, which is not configured; did you mean `ops`?"
+        ),
+        "{report}"
+    );
+    assert!(report.ends_with("2 errors; nothing else was checked\n"), "{report}");
+}
+
+#[test]
+fn each_failing_example_says_who_takes_it_instead() {
+    let (status, report) = check(
+        BRIDGE,
+        r#"[[route]]
+name = "severe"
+match = { severity = ["Sev0", "Sev1"] }
+team = "night"
+[[route.example]]
+alert = { severity = "Sev2" }
+team = "night"
+[[route.example]]
+alert = { severity = "Sev4" }
+team = "night"
+[[route.example]]
+alert = { severity = "Sev1" }
+team = "ops"
+[[route.example]]
+alert = { severity = "Sev1" }
+matches = false
+
+[[route]]
+name = "disks"
+match = { rule = "disk*", not = { severity = "Sev4" } }
+page = false
+[[route.example]]
+alert = { rule = "Disk full", severity = "Sev0" }
+matches = true
+[[route.example]]
+alert = { rule = "Disk full", severity = "Sev2" }
+team = "ops"
+
+[[route]]
+name = "warnings"
+match = { severity = "Sev2" }
+team = "ops"
+"#,
+    );
+    assert_eq!((status, status.code()), (CheckStatus::Failed, 1));
+    let failures = report.split_once("Failures\n").unwrap().1;
+    assert_eq!(
+        failures,
+        "  routes/a.toml:5: example of route `severe`: severity is Sev2, the route takes Sev0, Sev1; `warnings` (a.toml:29) takes it instead
+  routes/a.toml:8: example of route `severe`: severity is Sev4, the route takes Sev0, Sev1; no route takes it, it would go to the fallback team ops
+  routes/a.toml:11: example of route `severe`: it pages night
+  routes/a.toml:14: example of route `severe`: the route takes it, and the example says that it must not
+  routes/a.toml:22: example of route `disks`: the route fits, but `severe` (a.toml:1) takes it before
+  routes/a.toml:25: example of route `disks`: the route takes it and pages nobody (`page = false`); write `matches = true` instead of `team`
+
+Failed: 6 failures in 3 routes and 6 examples
+"
+    );
+}
+
+#[test]
+fn a_shadowed_route_is_a_failure() {
+    let (status, report) = check(
+        BRIDGE,
+        "[[route]]\nname = \"all\"\nteam = \"ops\"\n[[route]]\nname = \"severe\"\nmatch = { severity = \"Sev0\" }\nteam = \"night\"\n",
+    );
+    assert_eq!(status, CheckStatus::Failed);
+    assert!(
+        report
+            .contains("routes/a.toml:4: route `severe` never gets an alert: `all` (a.toml:1) takes all of them before"),
+        "{report}"
+    );
+}
+
+#[test]
+fn warnings_are_shown_and_no_failure() {
+    let (status, report) = check(&BRIDGE.replace("[signl4.ops]", "poll = \"1m\"\n[signl4.ops]"), "");
+    assert_eq!(status, CheckStatus::Well);
+    assert!(
+        report.contains("Warnings\n  bridge.toml:10:8: `poll` in [azure.contoso] is accepted, but not in effect"),
+        "{report}"
+    );
+    assert!(report.ends_with("Well: no routes, no examples as expected, 1 warning\n"), "{report}");
+}
