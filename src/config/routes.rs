@@ -117,7 +117,7 @@ pub(super) fn routes(files: &[File], names: &Named<'_>, findings: &mut Findings)
 
 fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut Findings) -> Option<Route> {
     "[[route]]".clone_into(&mut section.name);
-    let name = section.demand("name", "\"payments\"", findings).and_then(|item| item.text(findings).map(str::to_owned));
+    let name = section.demand("name", "\"payments\"", findings).and_then(|item| route_name(&item, findings));
     if let Some(name) = &name {
         section.name = format!("route `{name}`");
     }
@@ -177,6 +177,16 @@ fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut
         continues,
         examples,
     })
+}
+
+/// It stands in logs, metrics and on pages.
+fn route_name(item: &Item, findings: &mut Findings) -> Option<String> {
+    let text = item.text(findings)?.trim();
+    if text.chars().count() > 100 || text.chars().any(char::is_control) {
+        item.error("must be one line of at most 100 characters", findings);
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn word<T: Copy + Default>(

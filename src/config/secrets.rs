@@ -53,6 +53,16 @@ impl Item {
             }
             (None, Some(env)) => {
                 let name = env.text(findings)?;
+                // Whoever puts the secret itself there must not find it in a log.
+                if !name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+                    && !origins.env.contains_key(name)
+                {
+                    env.error(
+                        "must be the name of an environment variable that is set, such as \"SIGNL4_SECRET\"",
+                        findings,
+                    );
+                    return None;
+                }
                 let Some(text) = origins.env.get(name) else {
                     env.error(
                         format_args!("names the environment variable {name}, which is not set; set it"),
@@ -95,6 +105,27 @@ impl Item {
             );
             return None;
         }
+        self.warn_if_short(&token, findings);
+        Some(token)
+    }
+
+    /// A secret that travels in a header.
+    pub(super) fn header_secret(&self, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
+        let secret = self.secret(origins, findings)?;
+        if secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Some(secret);
+        }
+        self.error(
+            format_args!(
+                "(from {}) holds blanks or characters that cannot stand in a header; copy it again",
+                secret.source()
+            ),
+            findings,
+        );
+        None
+    }
+
+    fn warn_if_short(&self, token: &Secret, findings: &mut Findings) {
         if token.expose().len() < SHORTEST_TOKEN {
             self.warn(
                 format_args!(
@@ -105,6 +136,12 @@ impl Item {
                 findings,
             );
         }
+    }
+
+    /// What operators send to the admin listener.
+    pub(super) fn admin_token(&self, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
+        let token = self.header_secret(origins, findings)?;
+        self.warn_if_short(&token, findings);
         Some(token)
     }
 

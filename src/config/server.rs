@@ -32,7 +32,7 @@ pub(super) fn server(mut section: Section<'_>, origins: &Origins<'_>, findings: 
         Some(trimmed(&url))
     });
     let token_item = section.take("admin_token");
-    let admin_token = token_item.as_ref().and_then(|item| item.secret(origins, findings));
+    let admin_token = token_item.as_ref().and_then(|item| item.admin_token(origins, findings));
     if let Some(item) =
         admin_item.as_ref().or(listen_item.as_ref()).filter(|_| listen == admin_listen && listen.port() != 0)
     {

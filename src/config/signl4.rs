@@ -42,7 +42,7 @@ pub(super) fn team(
         },
     );
     let key_item = section.take("api_key");
-    let api_key = key_item.as_ref().and_then(|item| api_key(item, origins, findings));
+    let api_key = key_item.as_ref().and_then(|item| item.header_secret(origins, findings));
     let user_item = section.take("user_id");
     let user_id = user_item.as_ref().and_then(|item| item.text(findings)).map(|text| text.trim().to_owned());
     match (&key_item, &user_item) {
@@ -69,19 +69,6 @@ fn webhook_secret(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -
         "holds characters that no SIGNL4 secret has; copy the last part of the team's webhook URL"
     };
     item.error(format_args!("(from {}) {mend}", secret.source()), findings);
-    None
-}
-
-/// The key travels in a header.
-fn api_key(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
-    let key = item.secret(origins, findings)?;
-    if key.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Some(key);
-    }
-    item.error(
-        format_args!("(from {}) holds blanks or other characters that no API key has; copy it again", key.source()),
-        findings,
-    );
     None
 }
 

@@ -138,6 +138,14 @@ fn each_error_names_place_and_mend() {
             "bridge.toml:7:17: `env` in `token` of [azure.contoso] names the environment variable TOKEN_NOBODY_SET, which is not set; set it",
         ),
         (
+            with(azure_token, "token = { env = \"hunter2-itself\" }"),
+            "bridge.toml:7:17: `env` in `token` of [azure.contoso] must be the name of an environment variable that is set, such as \"SIGNL4_SECRET\"",
+        ),
+        (
+            with(secret, &format!("{secret}\napi_key = \"hunter2 key\"")),
+            "bridge.toml:11:11: `api_key` in [signl4.ops] (from bridge.toml:11:11) holds blanks or characters that cannot stand in a header; copy it again",
+        ),
+        (
             with(azure_token, "token = { fiel = \"x\", file = \"missing\" }"),
             "bridge.toml:7:11: unknown key `fiel` in `token` of [azure.contoso]; did you mean `file`?",
         ),
@@ -254,6 +262,7 @@ fn each_error_of_a_route_names_place_and_mend() {
             "3:12: `alert` is missing in `example` of route `r`; add `alert = { severity = \"Sev1\" }`",
         ),
         ("[[route]]\nname = \"r\"", "3:1: there is a route `r` already in a.toml:1; give this one another name"),
+        ("[[route]]\nname = \"a\\nb\"", "4:8: `name` in [[route]] must be one line of at most 100 characters"),
         ("[[route]]\nteam = \"ops\"", "3:1: `name` is missing in [[route]]; add `name = \"payments\"`"),
         ("[[rout]]", "3:3: unknown key `rout` in the routes file a.toml; did you mean `route`?"),
     ] {
@@ -362,4 +371,29 @@ fn a_scope_outside_every_allow_list_is_a_warning() {
         warnings[0].starts_with("routes/a.toml:3:19: `scope` in `match` of route `r` names the subscription"),
         "{warnings:?}"
     );
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::super::{Folder, LEAST};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_text_panics(cut in 0..LEAST.len(), text in "\\PC{0,30}|[\\[\\]{}=\"a-z_\n. ]{0,30}") {
+            let broken: String = LEAST.chars().take(cut).chain(text.chars()).chain(LEAST.chars().skip(cut)).collect();
+            let folder = Folder::new(&broken);
+            folder.write("routes/a.toml", &text);
+            // Either it loads, or it says why.
+            prop_assert!(folder.load().is_ok_and(|config| !config.teams.is_empty()) || !folder.errors().is_empty());
+        }
+
+        #[test]
+        fn no_variable_panics(name in "(SERVER|STORE|AZURE__CONTOSO|SIGNL4|SIGNL4__OPS|X)?(__)?[A-Z_]{0,12}", value in "\\PC{0,20}|[\\[\\]{}=\"a-z,]{0,12}") {
+            let folder = Folder::new(LEAST).set(&format!("BRIDGE__{name}"), &value);
+            prop_assert!(folder.load().is_ok_and(|config| !config.teams.is_empty()) || !folder.errors().is_empty());
+        }
+    }
 }

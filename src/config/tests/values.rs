@@ -79,7 +79,7 @@ token  = {{ env = "SIGNL4_TOKEN" }}
 "#,
         SUB.to_uppercase()
     ));
-    folder.write("secrets/admin", "operator\n");
+    folder.write("secrets/admin", "operator-token-0123456789\n");
     folder.write("secrets/azure", "client secret with blanks \r\n");
     folder.write("secrets/team", "abc123\n\n");
     folder.write("routes/90.toml", "[[route]]\nname = \"rest\"\nteam = \"ops\"\n");
@@ -88,7 +88,7 @@ token  = {{ env = "SIGNL4_TOKEN" }}
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:8000");
     assert_eq!(config.server.admin_listen.to_string(), "[::1]:9000");
     assert_eq!(config.server.public_url.as_deref(), Some("https://bridge.example.com"));
-    assert_eq!(config.server.admin_token.as_ref().unwrap().expose(), "operator");
+    assert_eq!(config.server.admin_token.as_ref().unwrap().expose(), "operator-token-0123456789");
     assert_eq!(config.store.path.to_str(), Some("/var/lib/bridge/bridge.db"));
     assert_eq!(config.store.retention, Duration::from_hours(60 * 24));
     assert_eq!(config.alarm.team, team("platform"));
