@@ -229,11 +229,12 @@ impl AlertId {
             || self.name == "12345678-1234-1234-1234-1234567890ab"
     }
 
-    /// `https://portal.azure.com/…` page of the alert, for ids that the portal knows.
-    pub fn portal_link(&self) -> Option<String> {
+    /// The alert's page in the portal at `portal` (`https://portal.azure.com`), for ids that the portal knows.
+    pub fn portal_link(&self, portal: &str) -> Option<String> {
         let subscription = self.subscription.as_ref().filter(|_| self.writable)?;
+        let portal = portal.trim_end_matches('/');
         Some(format!(
-            "https://portal.azure.com/#view/Microsoft_Azure_Monitoring_Alerts/AlertDetails.ReactView/alertId~/\
+            "{portal}/#view/Microsoft_Azure_Monitoring_Alerts/AlertDetails.ReactView/alertId~/\
              %2Fsubscriptions%2F{subscription}%2Fproviders%2FMicrosoft.AlertsManagement%2Falerts%2F{}",
             self.name
         ))
