@@ -120,36 +120,52 @@ impl Notification {
     }
 }
 
-/// The facts of `alertContext`, by kind.
+/// The facts of `alertContext`, by kind. Texts are as Azure spells them, trimmed, never empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Detail {
     Metric {
         criteria: Vec<Criterion>,
+        /// ISO 8601 duration, `PT5M`.
         window: Option<String>,
+        /// The thresholds are computed by Azure, not set by a person.
         dynamic: bool,
     },
     Log {
         criteria: Vec<Criterion>,
         window: Option<String>,
         query: Option<String>,
+        /// The results in the portal, filtered by the dimensions where Azure gives such a link.
         link: Option<String>,
+        /// The first few rows, where the alert embeds any: names and values.
+        rows: Vec<Vec<(String, String)>>,
     },
     ActivityLog {
+        /// `Administrative`, `Policy`, `Autoscale`, `Security`, `Recommendation`: an open set.
+        category: Option<String>,
         operation: Option<String>,
         status: Option<String>,
+        sub_status: Option<String>,
         level: Option<String>,
         caller: Option<String>,
         message: Option<String>,
+        /// What the operation was done to: an ARM id with its own spelling.
+        resource: Option<String>,
+        /// The event's own properties that have a text.
+        facts: Vec<(String, String)>,
     },
     ServiceHealth {
         title: Option<String>,
         service: Option<String>,
         region: Option<String>,
+        /// `Active`, `Planned`, `InProgress`, `Mitigated`, `Resolved`, `RCA` …
         stage: Option<String>,
+        /// `Active` or `Resolved`; `condition` stays `Fired` throughout.
+        status: Option<String>,
         incident_type: Option<String>,
         tracking_id: Option<String>,
         impact_start: Option<String>,
+        impact_end: Option<String>,
         /// Plain text: HTML is stripped while parsing.
         communication: Option<String>,
     },
@@ -159,13 +175,42 @@ pub enum Detail {
         current: Option<String>,
         previous: Option<String>,
         cause: Option<String>,
+        /// `Active`, `Resolved` …; `condition` stays `Fired` throughout.
+        status: Option<String>,
     },
     Prometheus {
         expression: Option<String>,
         value: Option<String>,
         summary: Option<String>,
+        description: Option<String>,
         labels: BTreeMap<String, String>,
+        /// How long the expression must hold, ISO 8601.
+        holds: Option<String>,
+        /// A `runbook_url` annotation or the like.
+        link: Option<String>,
     },
+    SmartDetector {
+        detector: Option<String>,
+        summary: Option<String>,
+        detected: Option<String>,
+        normal: Option<String>,
+        occurred: Option<String>,
+    },
+    Budget {
+        name: Option<String>,
+        /// The forecast passed the threshold, not the money spent.
+        forecast: bool,
+        /// The whole budget.
+        limit: Option<String>,
+        /// The amount at which the notification goes out.
+        threshold: Option<String>,
+        spent: Option<String>,
+        forecast_total: Option<String>,
+        unit: Option<String>,
+        scope: Option<String>,
+    },
+    /// A context of a form that we do not know: its members that have a text.
+    Generic { facts: Vec<(String, String)> },
     #[default]
     Other,
 }
@@ -173,15 +218,21 @@ pub enum Detail {
 /// One line of `condition.allOf`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Criterion {
-    /// Metric name, web test name, or measured column.
+    /// Metric name, or measured column.
     pub metric: Option<String>,
     pub namespace: Option<String>,
+    /// Name of an availability test; the value counts the locations that fail.
+    pub web_test: Option<String>,
     /// `GreaterThan` …, as Azure spells it.
     pub operator: Option<String>,
     pub threshold: Option<String>,
     pub aggregation: Option<String>,
+    /// `Percent`, `Bytes` …, where Azure says it: classic alerts only.
+    pub unit: Option<String>,
     pub value: Option<f64>,
     pub dimensions: Vec<(String, String)>,
+    /// How many of how many periods must fail.
+    pub failing_periods: Option<(i64, i64)>,
 }
 
 /// What happened in SIGNL4.

@@ -1,6 +1,42 @@
 //! What a person reads: title, message and a few short parameters of a page.
+//!
+//! The title is for a locked phone at three in the morning: how bad, what, the measured value against its threshold,
+//! where. The message has the few facts that matter for that kind of alert. Texts are cut at a word and marked with
+//! `…`; links are kept whole or left out.
 
-use super::event::Notification;
+mod activity;
+mod measure;
+mod measured;
+mod others;
+mod text;
+
+use super::event::{Condition, Detail, Notification};
+use super::id::{ConnectionName, SubscriptionId};
+use super::timestamp::Timestamp;
+
+/// Longest title, in characters.
+pub const TITLE_CHARS: usize = 80;
+/// Longest message, in characters, before the closing notes.
+const MESSAGE_CHARS: usize = 1_600;
+/// Longest value of a parameter that is no link.
+const PARAMETER_CHARS: usize = 120;
+/// Most custom properties that are shown.
+const CUSTOM_SHOWN: usize = 5;
+/// Names under which SIGNL4 looks for title and text; none of our parameters bears one.
+pub const TEXT_KEYS: [&str; 12] = [
+    "subject",
+    "title",
+    "task",
+    "job",
+    "case",
+    "incident",
+    "text",
+    "message",
+    "messagetext",
+    "description",
+    "body",
+    "content",
+];
 
 /// A page's text, before SIGNL4's own fields are put beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,9 +48,227 @@ pub struct Rendered {
     pub parameters: Vec<(String, String)>,
 }
 
-/// Renders an Azure alert; `portal` is the address of the cloud's portal.
-pub fn render(_notification: &Notification, _portal: &str) -> Rendered {
-    Rendered { title: String::new(), message: String::new(), parameters: Vec::new() }
+/// What one kind of alert has to say.
+#[derive(Debug, Default)]
+struct Said {
+    /// What it is about; shortened where the title is too long. Without one the rule's name stands in.
+    lead: String,
+    /// Between `lead` and `fact`.
+    joint: &'static str,
+    /// The measured value, or whatever else must not be cut off.
+    fact: String,
+    /// What is affected, where the kind knows it better than the essentials do.
+    resource: Option<String>,
+    /// The title says where by itself, or there is no where.
+    has_place: bool,
+    /// Severity says something for this kind: service and resource health always come as `Sev4`.
+    shows_severity: bool,
+    /// The title says by itself that it is over.
+    says_over: bool,
+    /// What was tested, or how the state went.
+    condition: Option<String>,
+    lines: Vec<String>,
+    /// One link that leads deeper than the alert's own page, and its name.
+    link: Option<(&'static str, String)>,
+}
+
+/// Renders an Azure alert; `portal` is the address of the cloud's portal, `https://portal.azure.com`.
+pub fn render(notification: &Notification, portal: &str) -> Rendered {
+    let said = match &notification.detail {
+        Detail::Metric { criteria, window, dynamic } => {
+            measured::metric(notification, criteria, window.as_deref(), *dynamic)
+        }
+        Detail::Log { criteria, window, query, link, rows } => {
+            measured::log(notification, criteria, window.as_deref(), query.as_deref(), link.as_ref(), rows)
+        }
+        Detail::ActivityLog { .. } => activity::activity_log(notification),
+        Detail::ServiceHealth { .. } => activity::service_health(notification, portal),
+        Detail::ResourceHealth { .. } => activity::resource_health(notification),
+        Detail::Prometheus { .. } => others::prometheus(notification),
+        Detail::SmartDetector { .. } => others::smart_detector(notification),
+        Detail::Budget { .. } => others::budget(notification),
+        Detail::Generic { facts } => others::generic(notification, facts),
+        Detail::Other => others::generic(notification, &[]),
+    };
+    let title = title(notification, &said);
+    Rendered {
+        message: message(notification, &said, &title),
+        parameters: parameters(notification, said, portal),
+        title,
+    }
+}
+
+/// A page for an authenticated body that could not be understood.
+pub fn render_unreadable(problem: &str, connection: &ConnectionName) -> Rendered {
+    Rendered {
+        title: text::clip(&format!("Unreadable Azure alert on connection {connection}"), TITLE_CHARS),
+        message: format!(
+            "Azure sent an alert that the bridge cannot read: {}.\n\
+             Look into the Azure portal now: something fired. The body is kept in the bridge.\n\
+             Acknowledging will not reach Azure.",
+            text::clip(&text::one_line(problem), 500)
+        ),
+        parameters: vec![("Connection".to_owned(), connection.to_string())],
+    }
+}
+
+/// A notice that somebody's alerts arrive here and are not paged; it shows nothing of the alerts.
+pub fn render_foreign(subscription: Option<&SubscriptionId>, connection: &ConnectionName) -> Rendered {
+    let name = subscription.map_or_else(|| "without a subscription".to_owned(), |id| text::clip(id.as_str(), 64));
+    let (title, sender, mend) = if subscription.is_some() {
+        (
+            format!("Alerts of subscription {name} are not paged"),
+            format!("Alerts of the Azure subscription {name} arrive on the connection {connection}"),
+            format!("Add it to `subscriptions` of [azure.{connection}]"),
+        )
+    } else {
+        (
+            format!("Alerts {name} are not paged ({connection})"),
+            format!("Alerts that name no Azure subscription arrive on the connection {connection}"),
+            "Turn on the common alert schema in the action group".to_owned(),
+        )
+    };
+    let why = if subscription.is_some() { ", which does not list it" } else { "" };
+    Rendered {
+        title: text::clip(&title, TITLE_CHARS),
+        message: format!(
+            "{sender}{why}. They are kept and nobody is paged.\n\
+             {mend}, or detach the action group that calls this bridge.\n\
+             This notice comes at most once a day for each subscription."
+        ),
+        parameters: vec![("Subscription".to_owned(), name), ("Connection".to_owned(), connection.to_string())],
+    }
+}
+
+/// `2026-11-24 03:00 UTC`.
+pub fn shown_time(time: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(time.as_millis())
+        .map_or_else(|_| time.to_string(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+fn title(notification: &Notification, said: &Said) -> String {
+    let mut prefix = String::new();
+    if notification.is_test() {
+        prefix.push_str("[Test] ");
+    }
+    if notification.condition == Condition::Resolved && !said.says_over {
+        prefix.push_str("Resolved: ");
+    }
+    if let Some(severity) = notification.severity.filter(|_| said.shows_severity) {
+        prefix.push_str(severity.as_str());
+        prefix.push(' ');
+    }
+    let (mut lead, fact) = (text::one_line(&said.lead), text::one_line(&said.fact));
+    if lead.is_empty() && fact.is_empty() {
+        lead = subject(notification);
+    }
+    let joint = if lead.is_empty() || fact.is_empty() { "" } else { said.joint };
+    let place = said.resource.clone().or_else(|| place(notification)).filter(|place| {
+        !said.has_place && !place.is_empty() && !lead.contains(place.as_str()) && !fact.contains(place.as_str())
+    });
+    let on = if place.is_some() { " on " } else { "" };
+    let place = place.unwrap_or_default();
+    // What is measured stays whole; what it is about and where share the rest, the shorter of them unharmed.
+    let length = |text: &str| text.chars().count();
+    let fixed: usize = [prefix.as_str(), joint, &fact, on].into_iter().map(length).sum();
+    let room = TITLE_CHARS.saturating_sub(fixed);
+    let place_room = length(&place).min(room.saturating_sub(length(&lead)).max(room / 2));
+    let lead = text::clip(&lead, room.saturating_sub(place_room));
+    let place = text::clip(&place, place_room);
+    text::clip(&[prefix.as_str(), &lead, joint, &fact, on, &place].concat(), TITLE_CHARS)
+}
+
+/// What the alert is about, when its kind has no phrase of its own: the rule, else the service.
+fn subject(notification: &Notification) -> String {
+    notification
+        .rule
+        .as_deref()
+        .or(notification.monitoring_service.as_deref())
+        .map(text::one_line)
+        .filter(|subject| !subject.is_empty())
+        .unwrap_or_else(|| "Azure alert without details".to_owned())
+}
+
+/// What is affected, short: the item that Azure names, else the name of the target; a part with its whole,
+/// `sql-prod-01/payments`.
+fn place(notification: &Notification) -> Option<String> {
+    let items: Vec<String> =
+        notification.items.iter().map(|item| text::one_line(text::arm_name(item).unwrap_or(item))).collect();
+    let targets = notification.targets.iter().filter_map(|target| text::resource_name(target));
+    let names: Vec<String> = if items.is_empty() { targets.map(str::to_owned).collect() } else { items };
+    let first = names.first().filter(|name| !name.is_empty())?;
+    let whole = notification.targets.iter().find_map(|target| text::parent_name(target, first));
+    let first = whole.map_or_else(|| first.clone(), |whole| format!("{whole}/{first}"));
+    match names.len().saturating_sub(1) {
+        0 => Some(first),
+        more => Some(format!("{first} +{more}")),
+    }
+}
+
+fn message(notification: &Notification, said: &Said, title: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    if let Some(description) = &notification.description {
+        lines.push(text::clip(description, 600));
+    }
+    for line in said.lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()) {
+        // Neither the title nor a line before is said again.
+        if !title.contains(line) && !lines.iter().any(|before| before == line) {
+            lines.push(line.to_owned());
+        }
+    }
+    if let Some(resolved_at) = notification.resolved_at.filter(|_| notification.condition == Condition::Resolved) {
+        lines.push(format!("Resolved {}", shown_time(resolved_at)));
+    }
+    lines.extend(
+        notification.custom.iter().take(CUSTOM_SHOWN).map(|(name, value)| text::fact(name, value, PARAMETER_CHARS)),
+    );
+    let mut body = text::clip(&text::lines(&lines), MESSAGE_CHARS);
+    if body.is_empty() {
+        "Azure sent no more than this.".clone_into(&mut body);
+    }
+    if let Some(note) = write_back_note(notification) {
+        body.push('\n');
+        body.push_str(&note);
+    }
+    body
+}
+
+/// One line where an acknowledgement on the phone will not change the alert in Azure.
+fn write_back_note(notification: &Notification) -> Option<String> {
+    if notification.is_test() {
+        return Some("Test notification: acknowledging it will not reach Azure.".to_owned());
+    }
+    if let Some(shape) = &notification.legacy {
+        return Some(format!(
+            "Acknowledging will not reach Azure: this action group sends the old payload ({shape}). \
+             Turn on its common alert schema."
+        ));
+    }
+    (!notification.id.is_writable())
+        .then(|| "Acknowledging will not reach Azure: this alert cannot be changed there.".to_owned())
+}
+
+fn parameters(notification: &Notification, said: Said, portal: &str) -> Vec<(String, String)> {
+    let portal = portal.trim_end_matches('/');
+    let target = notification.targets.iter().find(|target| text::resource_name(target).is_some());
+    let link = notification
+        .id
+        .portal_link(portal)
+        .or_else(|| target.map(|target| format!("{portal}/#resource{}", text::url_path(target))));
+    let short = |value: String| text::clip(&text::one_line(&value), PARAMETER_CHARS);
+    let (deeper_name, deeper) = said.link.unzip();
+    [
+        ("Severity", notification.severity.map(|severity| severity.as_str().to_owned())),
+        ("Resource", said.resource.or_else(|| place(notification)).map(short)),
+        ("Condition", said.condition.map(short)),
+        ("Fired", notification.fired_at.map(shown_time)),
+        ("Rule", notification.rule.clone().map(short)),
+        ("Link", link),
+        (deeper_name.unwrap_or("More"), deeper.or_else(|| notification.investigation_link.clone())),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|value| !value.is_empty())?)))
+    .collect()
 }
 pub fn render_unreadable(_problem: &str, _connection: &super::id::ConnectionName) -> Rendered {
     Rendered { title: String::new(), message: String::new(), parameters: Vec::new() }

@@ -1,0 +1,232 @@
+//! Cutting, joining and naming: small tools for text that a person reads.
+
+use crate::domain::timestamp::Timestamp;
+
+/// At most `chars` characters: cut at a word where one ends near, marked with `…`. A link is never cut: one that does
+/// not fit is left out whole.
+pub(super) fn clip(text: &str, chars: usize) -> String {
+    let text = text.trim();
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(chars.saturating_sub(1)).collect();
+    let at_boundary = text.chars().nth(kept.chars().count()).is_none_or(char::is_whitespace);
+    let kept = if at_boundary { kept.as_str() } else { whole_words(&kept) };
+    let kept = kept.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '-' | '–' | '('));
+    format!("{kept}…")
+}
+
+/// Without the word at the end that was cut, unless that would cost too much.
+fn whole_words(kept: &str) -> &str {
+    let Some((words, cut_word)) = kept.rsplit_once(char::is_whitespace) else {
+        return if is_link(kept) { "" } else { kept };
+    };
+    if is_link(cut_word) || cut_word.chars().count() <= 24 { words } else { kept }
+}
+
+fn is_link(word: &str) -> bool {
+    word.contains("://")
+}
+
+/// Runs of blanks and control characters as one blank.
+pub(super) fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A time in a fact's value, as people read it; other text as it is.
+pub(super) fn with_time(value: &str) -> String {
+    let looks_like_time = value.len() >= 19 && value.contains('T') && value.contains(':');
+    let time = if looks_like_time { Timestamp::parse(value) } else { None };
+    time.map_or_else(|| value.to_owned(), super::shown_time)
+}
+
+/// Whether the text is the address of a page.
+pub(super) fn is_web_address(text: &str) -> bool {
+    (text.starts_with("https://") || text.starts_with("http://")) && !text.contains(char::is_whitespace)
+}
+
+/// Lines without control characters, joined.
+pub(super) fn lines(lines: &[String]) -> String {
+    let joined = lines.join("\n");
+    joined.chars().filter(|c| !c.is_control() || *c == '\n').collect()
+}
+
+/// `name: value` on one line.
+pub(super) fn fact(name: &str, value: &str, chars: usize) -> String {
+    format!("{}: {}", clip(&one_line(name), 40), clip(&one_line(value), chars))
+}
+
+/// `Name: value`, where there is a value.
+pub(super) fn stated(name: &str, value: Option<&str>) -> Option<String> {
+    value.map(one_line).filter(|value| !value.is_empty()).map(|value| fact(name, &value, 300))
+}
+
+/// The last segment of an ARM id; `None` for other text.
+pub(super) fn arm_name(id: &str) -> Option<&str> {
+    if !id.starts_with('/') {
+        return None;
+    }
+    id.rsplit('/').find(|segment| !segment.is_empty())
+}
+
+/// The last segment of the ARM id of a resource or a resource group; `None` for a whole subscription.
+pub(super) fn resource_name(id: &str) -> Option<&str> {
+    let segments = id.split('/').filter(|segment| !segment.is_empty()).count();
+    if segments > 2 { arm_name(id) } else { None }
+}
+
+/// The name of what `name` is a part of, if the ARM id is that of a part: `…/servers/sql-prod-01/databases/payments`.
+pub(super) fn parent_name<'a>(id: &'a str, name: &str) -> Option<&'a str> {
+    let (_, below) = id.rsplit_once("/providers/")?;
+    let mut segments = below.rsplit('/').filter(|segment| !segment.is_empty());
+    let last = segments.next().filter(|last| last.eq_ignore_ascii_case(name))?;
+    let _kind = segments.next().filter(|_| !last.is_empty())?;
+    let parent = segments.next()?;
+    // Namespace, type and name: a whole.
+    segments.nth(1).map(|_| parent)
+}
+
+/// An ARM id in a URL: what does not belong there is escaped.
+pub(super) fn url_path(id: &str) -> String {
+    let mut path = String::new();
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~') {
+            path.push(char::from(byte));
+        } else {
+            path.push('%');
+            path.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
+        }
+    }
+    path
+}
+
+/// `virtualMachines` as `virtual Machines`, `dtu_used` as `dtu used`: the words of a programmer's name.
+pub(super) fn split_words(name: &str) -> Vec<String> {
+    let chars: Vec<char> = name.chars().collect();
+    let mut words = Vec::new();
+    let mut word = String::new();
+    for (at, c) in chars.iter().enumerate() {
+        if c.is_whitespace() || matches!(c, '_' | '/' | '-') {
+            words.push(std::mem::take(&mut word));
+            continue;
+        }
+        let before = at.checked_sub(1).and_then(|at| chars.get(at));
+        let after = chars.get(at.saturating_add(1));
+        let begins = c.is_uppercase()
+            && (before.is_some_and(|before| before.is_lowercase())
+                || (before.is_some_and(|before| before.is_uppercase())
+                    && after.is_some_and(|after| after.is_lowercase())));
+        if begins {
+            words.push(std::mem::take(&mut word));
+        }
+        word.push(*c);
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The first character in upper case.
+pub(super) fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// `PT5M` as `5 min`, `P1D` as `1 day`; other text as it is.
+pub(super) fn duration(text: &str) -> String {
+    let seconds = if text.starts_with(['P', 'p']) {
+        text.parse::<jiff::Span>().ok().and_then(|span| span_seconds(&span))
+    } else {
+        clock_seconds(text)
+    };
+    let Some(seconds) = seconds.filter(|seconds| *seconds > 0) else {
+        return clip(&one_line(text), 24);
+    };
+    let unit =
+        [(86_400, "days"), (3_600, "h"), (60, "min"), (1, "s")].into_iter().find(|(size, _)| seconds % size == 0);
+    let (size, name) = unit.unwrap_or((1, "s"));
+    match (seconds / size, name) {
+        (1, "days") => "1 day".to_owned(),
+        (number, name) => format!("{number} {name}"),
+    }
+}
+
+fn span_seconds(span: &jiff::Span) -> Option<i64> {
+    let days = i64::from(span.get_weeks()).checked_mul(7)?.checked_add(i64::from(span.get_days()))?;
+    let hours = days.checked_mul(24)?.checked_add(i64::from(span.get_hours()))?;
+    let minutes = hours.checked_mul(60)?.checked_add(span.get_minutes())?;
+    minutes.checked_mul(60)?.checked_add(span.get_seconds())
+}
+
+/// `00:05:00`.
+fn clock_seconds(text: &str) -> Option<i64> {
+    let mut parts = text.splitn(3, ':');
+    let (hours, minutes, seconds): (i64, i64, i64) =
+        (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    hours.checked_mul(3_600)?.checked_add(minutes.checked_mul(60)?)?.checked_add(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_at_a_word_and_never_inside_a_link() {
+        for (text, chars, cut) in [
+            ("short", 10, "short"),
+            ("one two three", 13, "one two three"),
+            ("one two three", 12, "one two…"),
+            ("one two, three", 9, "one two…"),
+            ("einführungsmaßnahmen", 6, "einfü…"),
+            ("see https://example.com/long/link now", 20, "see…"),
+            ("https://example.com/long/link", 20, "…"),
+        ] {
+            assert_eq!(clip(text, chars), cut, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_for_people() {
+        for (text, shown) in [
+            ("PT5M", "5 min"),
+            ("PT1H", "1 h"),
+            ("PT90M", "90 min"),
+            ("P1D", "1 day"),
+            ("PT48H", "2 days"),
+            ("PT45S", "45 s"),
+            ("00:05:00", "5 min"),
+            ("PT0S", "PT0S"),
+            ("P99999999Y", "P99999999Y"),
+            ("soon", "soon"),
+        ] {
+            assert_eq!(duration(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn programmers_names_become_words() {
+        assert_eq!(split_words("SuccessE2ELatency"), ["Success", "E2E", "Latency"]);
+        assert_eq!(split_words("dtu_consumption_percent"), ["dtu", "consumption", "percent"]);
+        assert_eq!(split_words("Percentage CPU"), ["Percentage", "CPU"]);
+    }
+
+    #[test]
+    fn arm_ids_are_escaped_for_a_url() {
+        assert_eq!(url_path("/subscriptions/a b/é"), "/subscriptions/a%20b/%c3%a9");
+        assert_eq!(resource_name("/subscriptions/x"), None);
+        assert_eq!(resource_name("/subscriptions/x/resourcegroups/rg"), Some("rg"));
+    }
+
+    #[test]
+    fn parts_know_their_whole() {
+        let group = "/subscriptions/x/resourcegroups/rg";
+        let database = format!("{group}/providers/microsoft.sql/servers/sql-1/databases/orders");
+        assert_eq!(parent_name(&database, "Orders"), Some("sql-1"));
+        assert_eq!(parent_name(&database, "other"), None);
+        assert_eq!(parent_name(&format!("{group}/providers/microsoft.sql/servers/sql-1"), "sql-1"), None);
+        assert_eq!(parent_name(group, "rg"), None);
+    }
+}
