@@ -1,0 +1,288 @@
+//! Azure in a box: Entra's token endpoint, the Alerts Management API, and action groups that call webhooks.
+
+mod actions;
+mod alert;
+mod arm;
+mod entra;
+mod list;
+mod payload;
+mod tenancy;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use actions::{ActionError, Webhook};
+pub use alert::{
+    Activity, Alert, AlertSpec, AlertState, Health, Incident, Log, Metric, Modification, MonitorCondition, Signal,
+};
+pub use tenancy::{App, AppSecret, Role, Subscription, Tenant};
+
+use super::calls::{Answer, Asked, Call, Operation};
+use super::control;
+use super::faults::Faults;
+use super::front::{self, Service};
+use super::outbox::{Attempt, Outbox, Schedule};
+use super::shared::{Shared, TimedOut};
+use crate::clock::Clock;
+use crate::domain::timestamp::Timestamp;
+
+/// What a changestate to the state that an alert already has is answered with; Azure's documentation does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SameState {
+    /// 200, with an entry in the history.
+    #[default]
+    Accepted,
+    /// 409.
+    Conflict,
+}
+
+/// What the list's time range is compared with; Azure's documentation does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RangeOf {
+    #[default]
+    StartDateTime,
+    LastModifiedDateTime,
+}
+
+/// How `lastModifiedUserName` names a service principal; Azure's documentation does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalName {
+    #[default]
+    ObjectId,
+    ClientId,
+    DisplayName,
+}
+
+/// What the documentation leaves open, and what a test wants to vary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Knobs {
+    /// `expires_in` of new tokens.
+    pub token_seconds: u64,
+    pub same_state: SameState,
+    pub range_of: RangeOf,
+    pub principal_name: PrincipalName,
+    /// `nextLink` names the port even where it is the scheme's own, as `https://management.azure.com:443/…`.
+    pub next_link_with_port: bool,
+    /// `nextLink` points to another server: a client must not send its token there.
+    pub next_link_base: Option<String>,
+    /// With `includeContext`, the context stands one level deeper, as in Azure Resource Graph.
+    pub nested_context: bool,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            token_seconds: 3599,
+            same_state: SameState::default(),
+            range_of: RangeOf::default(),
+            principal_name: PrincipalName::default(),
+            next_link_with_port: false,
+            next_link_base: None,
+            nested_context: false,
+        }
+    }
+}
+
+/// An access token that was handed out.
+#[derive(Clone)]
+struct Token {
+    tenant: String,
+    client_id: String,
+    expires_at: Timestamp,
+}
+
+/// Everything that the simulated Azure knows.
+#[derive(Default)]
+pub struct State {
+    /// By tenant id, lower-case.
+    pub tenants: BTreeMap<String, Tenant>,
+    /// By subscription id, lower-case.
+    pub subscriptions: BTreeMap<String, Subscription>,
+    pub webhooks: Vec<Webhook>,
+    /// By the GUID at the end of the alert's id.
+    pub alerts: BTreeMap<String, Alert>,
+    /// All requests but those to the control endpoints, oldest first.
+    pub calls: Vec<Call>,
+    /// All tries of all webhooks, oldest first.
+    pub attempts: Vec<Attempt>,
+    pub knobs: Knobs,
+    tokens: BTreeMap<String, Token>,
+}
+
+impl State {
+    /// The calls of one operation, oldest first.
+    pub fn calls_of(&self, operation: Operation) -> impl Iterator<Item = &Call> {
+        self.calls.iter().filter(move |call| call.operation == operation)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("subscriptions", &self.subscriptions)
+            .field("alerts", &self.alerts)
+            .field("calls", &self.calls)
+            .field("attempts", &self.attempts)
+            .field("knobs", &self.knobs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running simulator of Azure; clones are handles of the same one, which stops with the last of them.
+#[derive(Clone)]
+pub struct Azure {
+    shared: Arc<Shared<State>>,
+    outbox: Outbox,
+    faults: Faults,
+    clock: Clock,
+    address: SocketAddr,
+    stop: CancellationToken,
+    /// Absent in the handle that the server itself holds.
+    _running: Option<Arc<DropGuard>>,
+}
+
+impl fmt::Debug for Azure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Azure({})", self.url())
+    }
+}
+
+impl Azure {
+    /// Listens on `listen` (port 0 for a free one) with an empty state.
+    pub async fn start(listen: SocketAddr, clock: Clock) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let running = Arc::new(stop.clone().drop_guard());
+        let shared = Arc::new(Shared::new(State::default()));
+        let record = {
+            let shared = Arc::clone(&shared);
+            move |attempt| shared.change(|state| state.attempts.push(attempt))
+        };
+        let outbox = Outbox::new(clock.clone(), Schedule::azure(), stop.clone(), record)?;
+        let faults = Faults::default();
+        let server = |address| Self {
+            shared: Arc::clone(&shared),
+            outbox: outbox.clone(),
+            faults: faults.clone(),
+            clock: clock.clone(),
+            address,
+            stop: stop.clone(),
+            _running: None,
+        };
+        let address = front::start(listen, clock.clone(), faults.clone(), stop.clone(), server).await?;
+        Ok(Self { shared, outbox, faults, clock, address, stop, _running: Some(running) })
+    }
+
+    /// Without trailing slash; authority and Resource Manager alike.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops listening and sending, whatever other handles there are.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The sender of webhooks: retry schedule, losses, duplicates, reordering.
+    pub fn webhooks(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        self.shared.read(look)
+    }
+
+    pub fn knobs(&self, turn: impl FnOnce(&mut Knobs)) {
+        self.shared.change(|state| turn(&mut state.knobs));
+    }
+
+    /// The request log.
+    pub fn calls(&self) -> Vec<Call> {
+        self.read(|state| state.calls.clone())
+    }
+
+    /// The request log, which is empty afterwards.
+    pub fn take_calls(&self) -> Vec<Call> {
+        self.shared.change(|state| std::mem::take(&mut state.calls))
+    }
+
+    /// The log of webhooks that were sent.
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.read(|state| state.attempts.clone())
+    }
+
+    pub fn alert(&self, id: &str) -> Option<Alert> {
+        self.read(|state| state.alerts.get(id).cloned())
+    }
+
+    /// Waits up to ten seconds of real time for a state; `what` names it in the error.
+    pub async fn wait_until(&self, what: &str, mut look: impl FnMut(&State) -> bool) -> Result<(), TimedOut> {
+        self.wait_for(what, |state| look(state).then_some(())).await
+    }
+
+    /// Waits up to ten seconds of real time until `look` finds something.
+    pub async fn wait_for<T>(&self, what: &str, look: impl FnMut(&State) -> Option<T>) -> Result<T, TimedOut> {
+        self.shared.wait_for(what, Duration::from_secs(10), look).await
+    }
+}
+
+impl Service for Azure {
+    fn operation(&self, asked: &Asked) -> Operation {
+        entra::operation(asked).or_else(|| arm::operation(asked)).unwrap_or(Operation::Other)
+    }
+
+    async fn answer(&self, operation: Operation, asked: &Asked) -> Answer {
+        match operation {
+            Operation::Token => entra::token(self, asked),
+            Operation::Discovery => entra::discovery(self, asked),
+            Operation::ListAlerts
+            | Operation::GetAlert
+            | Operation::AlertHistory
+            | Operation::ChangeState
+            | Operation::Other => arm::answer(self, operation, asked),
+            Operation::Webhook
+            | Operation::CreateEvent
+            | Operation::EventOverview
+            | Operation::ListTeams
+            | Operation::ListUsers
+            | Operation::PagedAlerts
+            | Operation::ReadAlert
+            | Operation::Acknowledge
+            | Operation::Close
+            | Operation::Annotate
+            | Operation::UndoAcknowledge
+            | Operation::UndoClose => Answer::empty(StatusCode::NOT_FOUND),
+        }
+    }
+
+    async fn control(&self, asked: &Asked) -> Answer {
+        control::azure::answer(self, asked).await
+    }
+
+    fn error(&self, operation: Operation, status: StatusCode) -> Answer {
+        if operation == Operation::Token { entra::trouble(status, self.clock.now()) } else { arm::trouble(status) }
+    }
+
+    fn log(&self, call: Call) {
+        self.shared.change(|state| state.calls.push(call));
+    }
+}

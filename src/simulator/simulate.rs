@@ -1,0 +1,71 @@
+//! The body of the `simulate` subcommand: both services in a box, for trying the bridge by hand.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use super::scene::{JANE, SIGNL4_TOKEN, Scene};
+use super::signl4::Habit;
+use crate::clock::Clock;
+
+#[derive(Clone, Debug)]
+pub struct SimulateOptions {
+    /// Port 0 takes a free one.
+    pub azure: SocketAddr,
+    pub signl4: SocketAddr,
+    /// Where the bridge listens, without trailing slash: its webhooks are registered.
+    pub bridge_url: Option<String>,
+    /// Azure's retry delays and its blackout are divided by this.
+    pub time_scale: u32,
+    /// What Jane Doe does without being told.
+    pub habit: Option<Habit>,
+}
+
+/// Starts both simulators, writes to `out` how to use them, and keeps them until `until` is ready.
+pub async fn simulate(
+    options: SimulateOptions,
+    out: &mut (dyn Write + Send),
+    until: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let scene = Scene::start(options.azure, options.signl4, Clock::System).await?;
+    scene.azure.webhooks().set_time_scale(options.time_scale);
+    scene.signl4.set_habit(JANE, options.habit).map_err(io::Error::other)?;
+    if let Some(bridge_url) = &options.bridge_url {
+        scene.connect(bridge_url);
+    }
+    out.write_all(introduction(&scene, options.bridge_url.as_deref()).as_bytes())?;
+    out.flush()?;
+    until.await;
+    scene.azure.stop();
+    scene.signl4.stop();
+    Ok(())
+}
+
+fn introduction(scene: &Scene, bridge_url: Option<&str>) -> String {
+    let azure = scene.azure.url();
+    let signl4 = scene.signl4.url();
+    let webhooks = match bridge_url {
+        Some(url) => format!("Both call the bridge at {url}.\n"),
+        None => format!(
+            "No webhooks are registered yet. Once the bridge listens at 127.0.0.1:8080:\n\
+             \x20 curl -X POST {azure}/_simulator/action-group -d '{{\"url\":\"http://any:{}@127.0.0.1:8080/azure/contoso\"}}'\n\
+             \x20 curl -X POST {signl4}/_simulator/hook -d '{{\"url\":\"http://any:{SIGNL4_TOKEN}@127.0.0.1:8080/signl4/ops\"}}'\n",
+            super::scene::AZURE_TOKEN
+        ),
+    };
+    format!(
+        "Azure   {azure}   (Entra, Alerts Management, action group)\n\
+         SIGNL4  {signl4}   (inbound webhook, REST v2, outbound webhook)\n\
+         {webhooks}\n\
+         For bridge.toml:\n\n{}\n\
+         To try:\n\
+         \x20 curl {azure}/_simulator/                      # everything that can be asked of Azure\n\
+         \x20 curl {signl4}/_simulator/                      # and of SIGNL4\n\
+         \x20 curl -X POST {azure}/_simulator/fire -d '{{\"rule\":\"CPU above 90 %\",\"resource\":\"vm-web-1\",\"severity\":1}}'\n\
+         \x20 curl {signl4}/_simulator/state                 # the page, once the bridge has raised it\n\
+         \x20 curl -X POST {signl4}/_simulator/acknowledge/ALERT -d '{{\"person\":\"{JANE}\",\"note\":\"on it\"}}'\n\
+         \x20 curl -X POST {azure}/_simulator/resolve/ALERT\n\
+         \x20 curl -X POST {signl4}/_simulator/faults -d '{{\"times\":3,\"action\":{{\"status\":{{\"status\":503}}}}}}'\n",
+        scene.bridge_toml()
+    )
+}
