@@ -1,0 +1,93 @@
+//! The rules of the house that no lint knows: the layers, the sizes, the names, the snapshots.
+//!
+//! Every rule is a pure function over text, so that it can be shown to fail; see `tidy/rules.rs` for how a rule reads.
+
+use std::fs;
+use std::path::Path;
+
+mod rules;
+mod source;
+
+use self::source::Source;
+
+/// A file of the project, its path relative to the root and with `/`.
+#[derive(Clone, Debug)]
+struct Text {
+    path: String,
+    text: String,
+}
+
+/// All files with this ending below the folders, in the order of their paths.
+fn files(folders: &[&str], ending: &str) -> Vec<Text> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut open: Vec<_> = folders.iter().map(|folder| root.join(folder)).collect();
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.to_str().unwrap().ends_with(ending) {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+                found.push(Text { path, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn assert_none(violations: &[String]) {
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+fn check_sources(rule: fn(&Source) -> Vec<String>) {
+    let sources: Vec<Source> = files(&["src"], ".rs").iter().map(|file| Source::read(&file.path, &file.text)).collect();
+    assert!(sources.iter().any(|source| source.path == "src/lib.rs"), "the sources are where they are looked for");
+    assert_none(&sources.iter().flat_map(rule).collect::<Vec<_>>());
+}
+
+fn check_files(rule: fn(&str, &str) -> Option<String>) {
+    let files = files(&["src", "tests"], ".rs");
+    assert_none(&files.iter().filter_map(|file| rule(&file.path, &file.text)).collect::<Vec<_>>());
+}
+
+#[test]
+fn modules_import_only_what_their_layer_allows() {
+    check_sources(rules::layers);
+}
+
+#[test]
+fn the_domain_is_pure() {
+    check_sources(rules::domain_is_pure);
+}
+
+#[test]
+fn only_the_clock_asks_for_the_time() {
+    check_sources(rules::one_clock);
+}
+
+#[test]
+fn files_stay_short() {
+    check_files(rules::length);
+}
+
+#[test]
+fn files_and_modules_have_telling_names() {
+    check_files(rules::name);
+}
+
+#[test]
+fn files_say_what_they_are_for() {
+    check_files(rules::says_what_it_is_for);
+}
+
+#[test]
+fn snapshots_belong_to_a_test() {
+    let sources = files(&["src", "tests"], ".rs");
+    let snapshots = files(&["src", "tests"], ".snap");
+    let source = |path: &str| sources.iter().find(|source| source.path == path).map(|source| source.text.as_str());
+    let violations = snapshots.iter().filter_map(|snapshot| rules::snapshot(&snapshot.path, &snapshot.text, source));
+    assert_none(&violations.collect::<Vec<_>>());
+}
