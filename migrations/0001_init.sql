@@ -78,3 +78,9 @@ CREATE TABLE hold (
     waits_until   INTEGER,                      -- denied: the next probe; busy: the end of its Retry-After
     why           TEXT
 ) STRICT, WITHOUT ROWID;
+
+-- One row, rewritten to show that the store can write.
+CREATE TABLE pulse (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    at INTEGER NOT NULL
+) STRICT;

@@ -1,5 +1,7 @@
 //! The Azure side: what Azure Monitor sends us and what we call there. A sibling of `signl4`, which it never imports.
 
+pub mod authenticate;
 pub mod credential;
 pub mod deliver;
 pub mod parse;
+pub mod receive;

@@ -34,6 +34,7 @@ use crate::domain::id::{AlertKey, EventId, Side};
 use crate::domain::page::Known;
 use crate::domain::timestamp::Timestamp;
 
+pub(crate) use file::private as private_file;
 pub use operate::{Change, Changed};
 pub use read::{DeliveryRow, EventRow, Health, OpenPage, delivery_states};
 pub use slots::Slots;

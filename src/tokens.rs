@@ -129,6 +129,14 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Whether a call can be made with it, as far as is known.
+    pub const fn is_usable(self) -> bool {
+        match self {
+            Self::Unused | Self::Valid => true,
+            Self::Expired | Self::Failing | Self::Denied => false,
+        }
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unused => "unused",

@@ -109,7 +109,7 @@ impl Item {
 }
 
 /// `None` for anything but numbers with units; very long ones are cut to 100 years.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut seconds: u64 = 0;
     let mut rest = text.trim();
     if rest.is_empty() {

@@ -270,9 +270,3 @@ fn parameters(notification: &Notification, said: Said, portal: &str) -> Vec<(Str
     .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|value| !value.is_empty())?)))
     .collect()
 }
-pub fn render_unreadable(_problem: &str, _connection: &super::id::ConnectionName) -> Rendered {
-    Rendered { title: String::new(), message: String::new(), parameters: Vec::new() }
-}
-pub fn render_foreign(_s: Option<&super::id::SubscriptionId>, _connection: &super::id::ConnectionName) -> Rendered {
-    Rendered { title: String::new(), message: String::new(), parameters: Vec::new() }
-}

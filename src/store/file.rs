@@ -99,7 +99,7 @@ fn lock_path(path: &Path) -> PathBuf {
 }
 
 /// Opens or creates a file that only its owner can read.
-pub(super) fn private(path: &Path) -> std::io::Result<File> {
+pub(crate) fn private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 

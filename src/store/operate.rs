@@ -26,6 +26,8 @@ pub enum Change {
     },
     /// Credential or configuration changed: denied destinations are tried at once.
     ProbeAll,
+    /// Writes and commits one row, to show that the store can.
+    Pulse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +47,14 @@ pub(super) fn change(
     now: Timestamp,
 ) -> Result<Changed, StoreError> {
     match change {
-        Change::Replay(id) => move_from(connection, *id, &[state::DEAD], now, |id| {
+        Change::Replay(id) => move_from(connection, *id, &[state::DEAD], |id| {
             connection
                 .prepare_cached(
                     "UPDATE delivery SET state = ?2, due = ?3, finished_at = NULL, created_at = ?3 WHERE id = ?1",
                 )?
                 .execute(params![id.uuid(), state::DUE, now.as_millis()])
         }),
-        Change::Drop(id) => move_from(connection, *id, &[state::DEAD, state::DUE], now, |id| {
+        Change::Drop(id) => move_from(connection, *id, &[state::DEAD, state::DUE], |id| {
             connection
                 .prepare_cached("UPDATE delivery SET state = ?2, finished_at = ?3 WHERE id = ?1")?
                 .execute(params![id.uuid(), state::DROPPED, now.as_millis()])
@@ -69,6 +71,14 @@ pub(super) fn change(
             holds.probe_all(connection)?;
             Ok(Changed::Done)
         }
+        Change::Pulse => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO pulse (id, at) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = excluded.at",
+                )?
+                .execute([now.as_millis()])?;
+            Ok(Changed::Done)
+        }
     }
 }
 
@@ -76,7 +86,6 @@ fn move_from(
     connection: &Connection,
     id: DeliveryId,
     from: &[i64],
-    _now: Timestamp,
     update: impl FnOnce(DeliveryId) -> rusqlite::Result<usize>,
 ) -> Result<Changed, StoreError> {
     let found: Option<i64> = connection

@@ -17,6 +17,15 @@ pub enum Decision {
     NotAsked,
 }
 
+impl Decision {
+    pub const fn takes(&self) -> bool {
+        match self {
+            Self::Takes | Self::TakesAndContinues => true,
+            Self::Leaves(_) | Self::NotAsked => false,
+        }
+    }
+}
+
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

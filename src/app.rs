@@ -1,0 +1,357 @@
+//! The whole: parse → `Config` → `App::build` (open the store, bind) → `run` → drain.
+//!
+//! Stopping has two phases. First nothing new comes in: readiness off, listeners closed, requests under way answered.
+//! Then nothing new goes out: no further claims, attempts under way end within the grace; the rest waits in the store.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::domain::after::RetryPolicy;
+use crate::domain::delivery::Delivery;
+use crate::domain::route::Rules;
+use crate::egress::{Http, HttpError, Limits};
+use crate::secret::Secret;
+use crate::store::{Change, OpenError, Slots, Store};
+use crate::telemetry::Telemetry;
+use crate::tokens::Tokens;
+use crate::worker::{Outbound, Worker};
+use crate::{admin, azure, http, intake, signl4, watch};
+
+/// Attempts under way in all, and towards one destination.
+const SLOTS: (usize, usize) = (256, 48);
+const REQUESTS_GRACE: Duration = Duration::from_secs(8);
+const ATTEMPTS_GRACE: Duration = Duration::from_secs(20);
+const TEND_TOKENS_EVERY: Duration = Duration::from_secs(5);
+const RETAIN_EVERY: Duration = Duration::from_mins(10);
+
+/// What the endpoints, the worker and the reload share.
+#[derive(Debug)]
+pub struct Bridge {
+    pub config: ArcSwap<Config>,
+    pub rules: Arc<ArcSwap<Rules>>,
+    pub outbound: Arc<ArcSwap<Outbound>>,
+    pub store: Store,
+    pub tokens: Arc<Tokens>,
+    pub telemetry: Arc<Telemetry>,
+    pub clock: Clock,
+    pub stopping: AtomicBool,
+    pub admin_token: Secret,
+    pub(crate) parse_azure: azure::receive::Parse,
+    pub(crate) parse_signl4: signl4::receive::Parse,
+    http: Http,
+    env: BTreeMap<String, String>,
+}
+
+/// What a test or the demo sets otherwise than `serve`.
+#[derive(Debug)]
+pub struct Options {
+    pub clock: Clock,
+    pub slots: Slots,
+    pub limits: Limits,
+    pub policy: RetryPolicy,
+    /// Environment for a reload.
+    pub env: BTreeMap<String, String>,
+    pub parse_azure: azure::receive::Parse,
+    pub parse_signl4: signl4::receive::Parse,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Clock::System,
+            slots: Slots::new(SLOTS.0, SLOTS.1),
+            limits: Limits::default(),
+            policy: RetryPolicy::default(),
+            env: std::env::vars().collect(),
+            parse_azure: azure::parse::parse,
+            parse_signl4: signl4::parse::parse,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("cannot listen on {address} (`[server] {key}`)")]
+    Listen { address: SocketAddr, key: &'static str, source: std::io::Error },
+    #[error("cannot make the admin token file {path}")]
+    AdminToken { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{task} ended although nobody asked it to")]
+    EndedEarly { task: &'static str },
+}
+
+/// Ready to run: the store is open, the ports are bound, nothing is served yet.
+#[derive(Debug)]
+pub struct App {
+    pub bridge: Arc<Bridge>,
+    pub worker: Worker,
+    pub address: SocketAddr,
+    pub admin_address: SocketAddr,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    leased: UnboundedReceiver<Vec<Delivery>>,
+    writer: std::thread::JoinHandle<()>,
+}
+
+impl App {
+    pub async fn build(config: Config, options: Options) -> Result<Self, BuildError> {
+        let admin_token = admin_token(&config)?;
+        let rules = Arc::new(ArcSwap::from_pointee(config.rules.clone()));
+        let opened = Store::open(&config.store.path, options.clock.clone(), options.slots, intake::duties(&rules))?;
+        if opened.interrupted > 0 {
+            tracing::warn!(
+                attempts = opened.interrupted,
+                "attempts were under way when the last process ended; each is settled before it is repeated"
+            );
+        }
+        let (listener, address) = bind(config.server.listen, "listen").await?;
+        let (admin_listener, admin_address) = bind(config.server.admin_listen, "admin_listen").await?;
+        let http = Http::new(options.limits)?;
+        let tokens = Arc::new(Tokens::new(options.clock.clone()));
+        let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &options.clock)));
+        let telemetry = Arc::new(Telemetry::default());
+        let worker = Worker {
+            store: opened.store.clone(),
+            outbound: Arc::clone(&outbound),
+            telemetry: Arc::clone(&telemetry),
+            clock: options.clock.clone(),
+            policy: options.policy,
+            tasks: TaskTracker::new(),
+        };
+        let bridge = Arc::new(Bridge {
+            config: ArcSwap::from_pointee(config),
+            rules,
+            outbound,
+            store: opened.store,
+            tokens,
+            telemetry,
+            clock: options.clock,
+            stopping: AtomicBool::new(false),
+            admin_token,
+            parse_azure: options.parse_azure,
+            parse_signl4: options.parse_signl4,
+            http,
+            env: options.env,
+        });
+        Ok(Self {
+            bridge,
+            worker,
+            address,
+            admin_address,
+            listener,
+            admin_listener,
+            leased: opened.leased,
+            writer: opened.writer,
+        })
+    }
+
+    /// Serves until `stop`, then drains. `works` is false where a test steps the worker by hand.
+    pub async fn run(self, stop: CancellationToken, works: bool) -> Result<(), RunError> {
+        let Self { bridge, worker, listener, admin_listener, leased, writer, address, admin_address } = self;
+        announce(&bridge, address, admin_address);
+        let (closing, closing_admin, idle) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let mut webhooks = tokio::spawn(serve(listener, http::router(Arc::clone(&bridge)), closing.clone()));
+        let mut admin = tokio::spawn(serve(admin_listener, admin::router(Arc::clone(&bridge)), closing_admin.clone()));
+        let tasks = worker.tasks.clone();
+        let mut working = tokio::spawn({
+            let idle = idle.clone();
+            async move {
+                if works {
+                    worker.run(leased, idle).await;
+                } else {
+                    idle.cancelled().await;
+                }
+            }
+        });
+        let mut keeping = tokio::spawn(keep_house(Arc::clone(&bridge), idle.clone()));
+
+        let ended_early = tokio::select! {
+            () = stop.cancelled() => None,
+            _ = &mut webhooks => Some("the webhook listener"),
+            _ = &mut admin => Some("the admin listener"),
+            _ = &mut working => Some("the worker"),
+            _ = &mut keeping => Some("the housekeeping"),
+        };
+
+        bridge.stopping.store(true, Ordering::SeqCst);
+        tracing::info!("stopping: no new requests");
+        closing.cancel();
+        if tokio::time::timeout(REQUESTS_GRACE, webhooks_end(&mut webhooks)).await.is_err() {
+            tracing::warn!("some requests did not end within the grace; their senders come again");
+        }
+        bridge.store.slots().close();
+        idle.cancel();
+        tasks.close();
+        if tokio::time::timeout(ATTEMPTS_GRACE, tasks.wait()).await.is_err() {
+            tracing::warn!(
+                attempts = bridge.store.slots().in_flight(),
+                "some attempts did not end within the grace; each is settled at the next start"
+            );
+        }
+        closing_admin.cancel();
+        bridge.store.stop();
+        if tokio::task::spawn_blocking(move || writer.join()).await.is_err() {
+            tracing::error!("the store's writer did not end well");
+        }
+        tracing::info!("stopped");
+        ended_early.map_or(Ok(()), |task| Err(RunError::EndedEarly { task }))
+    }
+}
+
+async fn webhooks_end(webhooks: &mut tokio::task::JoinHandle<()>) {
+    if !webhooks.is_finished() && webhooks.await.is_err() {
+        tracing::debug!("the webhook listener was gone");
+    }
+}
+
+async fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), BuildError> {
+    let listen = |source| BuildError::Listen { address, key, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    Ok((listener, bound))
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, closing: CancellationToken) {
+    use axum::serve::ListenerExt;
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection kept its delay");
+        }
+    });
+    let served = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(error = %error, "a listener failed");
+    }
+}
+
+fn announce(bridge: &Bridge, address: SocketAddr, admin_address: SocketAddr) {
+    let config = bridge.config.load();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %address,
+        admin_listen = %admin_address,
+        store = %config.store.path.display(),
+        connections = config.connections.len(),
+        teams = config.teams.len(),
+        routes = config.rules.routes.len(),
+        "serving"
+    );
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Tokens ahead of their expiry, old rows out, configuration when it changes.
+async fn keep_house(bridge: Arc<Bridge>, idle: CancellationToken) {
+    let mut reloads = watch::watch(&bridge.config.load().watched);
+    let mut tend = tokio::time::interval(TEND_TOKENS_EVERY);
+    let mut retain = tokio::time::interval(RETAIN_EVERY);
+    loop {
+        tokio::select! {
+            () = idle.cancelled() => return,
+            _ = tend.tick() => bridge.tokens.tend(),
+            _ = retain.tick() => retain_all(&bridge, &idle).await,
+            why = reloads.wanted() => {
+                tracing::info!(?why, "reading the configuration anew");
+                if bridge.reload().await.is_ok() {
+                    reloads.follow(&bridge.config.load().watched);
+                }
+            }
+        }
+    }
+}
+
+async fn retain_all(bridge: &Bridge, idle: &CancellationToken) {
+    let retention = bridge.config.load().store.retention;
+    while !idle.is_cancelled() {
+        match bridge.store.retain(retention).await {
+            Ok(0) => return,
+            Ok(removed) => tracing::debug!(removed, "removed finished rows older than the retention"),
+            Err(error) => return tracing::error!(error = %error, "old rows could not be removed"),
+        }
+    }
+}
+
+impl Bridge {
+    /// Parses everything anew and swaps it in whole, or changes nothing and says why.
+    pub async fn reload(&self) -> Result<(), ConfigError> {
+        let (path, routes) = {
+            let config = self.config.load();
+            (config.path.clone(), config.routes.clone())
+        };
+        let fresh = match Config::load(&path, Some(&routes), &self.env) {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                self.telemetry.reload_refused();
+                tracing::error!("the new configuration is refused, the old one stays in force:\n{error}");
+                return Err(error);
+            }
+        };
+        {
+            let old = self.config.load();
+            if old.server.listen != fresh.server.listen
+                || old.server.admin_listen != fresh.server.admin_listen
+                || old.store.path != fresh.store.path
+            {
+                tracing::warn!("`listen`, `admin_listen` and `[store] url` take effect at the next start");
+            }
+        }
+        self.rules.store(Arc::new(fresh.rules.clone()));
+        self.outbound.store(Arc::new(outbound(&fresh, &self.http, &self.tokens, &self.clock)));
+        tracing::info!(routes = fresh.rules.routes.len(), "took over a new configuration");
+        self.config.store(Arc::new(fresh));
+        if let Err(error) = self.store.change(Change::ProbeAll).await {
+            tracing::warn!(error = %error, "destinations that denied us are tried again within a minute");
+        }
+        Ok(())
+    }
+}
+
+fn outbound(config: &Config, http: &Http, tokens: &Arc<Tokens>, clock: &Clock) -> Outbound {
+    Outbound {
+        azure: azure::deliver::Azure::new(&config.connections, http.clone(), Arc::clone(tokens), clock.clone()),
+        signl4: signl4::deliver::Signl4::new(&config.teams, http.clone(), Arc::clone(tokens), clock.clone()),
+    }
+}
+
+/// The configured token, or one that is made once and kept beside the store, readable by its owner only.
+fn admin_token(config: &Config) -> Result<Secret, BuildError> {
+    if let Some(token) = &config.server.admin_token {
+        return Ok(token.clone());
+    }
+    let path = admin_token_path(&config.store.path);
+    let failed = |source| BuildError::AdminToken { path: path.display().to_string(), source };
+    let mut file = crate::store::private_file(&path).map_err(failed)?;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut file, &mut text).map_err(failed)?;
+    if text.trim().is_empty() {
+        text = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+    }
+    Ok(Secret::new(text.trim().to_owned(), &format!("file {}", path.display())))
+}
+
+/// Where the made admin token is kept.
+pub fn admin_token_path(store: &Path) -> std::path::PathBuf {
+    store.with_extension("admin-token")
+}

@@ -1,0 +1,94 @@
+//! The commands that run for a while: `serve`, `demo`, `simulate`.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Status, complain};
+use crate::app::{App, Options};
+use crate::config::Config;
+use crate::demo;
+use crate::simulator::simulate::{self, SimulateOptions};
+
+/// Runs a future on a runtime of its own.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
+}
+
+pub(super) fn serve(config: Config, env: BTreeMap<String, String>) -> std::io::Result<Status> {
+    block_on(async {
+        let app = match App::build(config, Options { env, ..Options::default() }).await {
+            Ok(app) => app,
+            Err(error) => return Ok(complain(&chain(&error))),
+        };
+        let stop = CancellationToken::new();
+        stop_on_signal(stop.clone())?;
+        match app.run(stop, true).await {
+            Ok(()) => Ok(Status::Well),
+            Err(error) => {
+                tracing::error!("{error}");
+                Ok(Status::Failed)
+            }
+        }
+    })?
+}
+
+pub(super) fn demo(exit: bool, speed: f64) -> std::io::Result<Status> {
+    if !(speed.is_finite() && speed > 0.0) {
+        return Ok(complain("error: --speed takes a number above 0"));
+    }
+    block_on(async {
+        let stop = CancellationToken::new();
+        stop_on_signal(stop.clone())?;
+        let agreed = demo::run(demo::Wish { exit, speed }, stop, &mut std::io::stdout()).await?;
+        Ok(if agreed { Status::Well } else { Status::Failed })
+    })?
+}
+
+pub(super) fn simulate(options: SimulateOptions) -> std::io::Result<Status> {
+    block_on(async {
+        let stop = CancellationToken::new();
+        stop_on_signal(stop.clone())?;
+        simulate::simulate(options, &mut std::io::stdout(), stop.cancelled()).await?;
+        Ok(Status::Well)
+    })?
+}
+
+/// The first SIGTERM or SIGINT asks for an orderly stop, the second ends the process at once.
+fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if asked {
+                end_at_once();
+            }
+            asked = true;
+            stop.cancel();
+        }
+    });
+    Ok(())
+}
+
+#[expect(clippy::exit, reason = "a second signal asks for just this; what is under way is settled by its lease")]
+fn end_at_once() {
+    std::process::exit(1);
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = format!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

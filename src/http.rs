@@ -1,0 +1,180 @@
+//! The webhook listener: two endpoints, each with and without a token in its path, and nothing else.
+//!
+//! The order is credential, size, time, body, store. Nobody without a credential has a body read. Our own trouble is
+//! always 503, never 500 or 502: Azure tries again only on 408, 429, 503, 504 and connection failures.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::{Bytes, BytesMut};
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::Bridge;
+use crate::caller::Presented;
+use crate::problem::Problem;
+use crate::store::Receipt;
+use crate::{azure, intake, signl4};
+
+/// Azure's own cap is 256 KB.
+const BODY_BYTES: usize = 1024 * 1024;
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// Of a caller's headers these are kept; none is a credential.
+const KEPT_HEADERS: [&str; 5] =
+    ["content-type", "user-agent", "x-ms-request-id", "x-correlationcontext", "x-request-id"];
+
+pub(crate) fn router(bridge: Arc<Bridge>) -> Router {
+    Router::new()
+        .route("/azure/{connection}", post(azure_by_header))
+        .route("/azure/{connection}/{token}", post(azure_by_path))
+        .route("/signl4/{team}", post(signl4_by_header))
+        .route("/signl4/{team}/{token}", post(signl4_by_path))
+        .fallback(|| async { Problem::NotFound })
+        .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .layer(CatchPanicLayer::custom(|_| {
+            tracing::error!("a fault in the bridge while answering a request; the caller is asked to come again");
+            Problem::Unavailable.into_response()
+        }))
+        .with_state(bridge)
+}
+
+async fn azure_by_path(
+    State(bridge): State<Arc<Bridge>>,
+    Path((connection, token)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let answer = azure_webhook(&bridge, &connection, Some(&token), request).await;
+    respond(&bridge, "azure", answer)
+}
+
+async fn azure_by_header(
+    State(bridge): State<Arc<Bridge>>,
+    Path(connection): Path<String>,
+    request: Request,
+) -> Response {
+    let answer = azure_webhook(&bridge, &connection, None, request).await;
+    respond(&bridge, "azure", answer)
+}
+
+async fn signl4_by_path(
+    State(bridge): State<Arc<Bridge>>,
+    Path((team, token)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let answer = signl4_webhook(&bridge, &team, Some(&token), request).await;
+    respond(&bridge, "signl4", answer)
+}
+
+async fn signl4_by_header(State(bridge): State<Arc<Bridge>>, Path(team): Path<String>, request: Request) -> Response {
+    let answer = signl4_webhook(&bridge, &team, None, request).await;
+    respond(&bridge, "signl4", answer)
+}
+
+async fn azure_webhook(
+    bridge: &Bridge,
+    connection: &str,
+    token: Option<&str>,
+    request: Request,
+) -> Result<Receipt, Problem> {
+    let config = bridge.config.load_full();
+    let presented = Presented::new(token, request.headers());
+    let Some(caller) = azure::authenticate::authenticate(&config.connections, connection, &presented) else {
+        tracing::warn!(side = "azure", source = %shown(connection), "refused a webhook: unknown connection or wrong credential");
+        return Err(Problem::Unauthorized);
+    };
+    let (headers, body) = read(bridge, request).await?;
+    let incoming = azure::receive::receive(&caller, body, headers, bridge.parse_azure);
+    intake::take(&bridge.store, &bridge.telemetry, incoming).await
+}
+
+async fn signl4_webhook(
+    bridge: &Bridge,
+    team: &str,
+    token: Option<&str>,
+    request: Request,
+) -> Result<Receipt, Problem> {
+    let config = bridge.config.load_full();
+    let presented = Presented::new(token, request.headers());
+    let Some(caller) = signl4::authenticate::authenticate(&config.teams, team, &presented) else {
+        tracing::warn!(side = "signl4", source = %shown(team), "refused a webhook: unknown team or wrong credential");
+        return Err(Problem::Unauthorized);
+    };
+    let (headers, body) = read(bridge, request).await?;
+    let incoming = signl4::receive::receive(&caller, body, headers, bridge.clock.now(), bridge.parse_signl4);
+    intake::take(&bridge.store, &bridge.telemetry, incoming).await
+}
+
+/// A name that a stranger sent, safe for a log: it may be a token in the wrong place.
+fn shown(name: &str) -> &str {
+    let is_name = crate::domain::id::ConnectionName::parse(name).is_ok() && name.len() <= 20;
+    if is_name { name } else { "(not a name)" }
+}
+
+async fn read(bridge: &Bridge, request: Request) -> Result<(BTreeMap<String, String>, Bytes), Problem> {
+    if bridge.stopping.load(Ordering::SeqCst) {
+        return Err(Problem::Unavailable);
+    }
+    let headers = kept(request.headers());
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
+        .unwrap_or(0);
+    if announced > BODY_BYTES {
+        return Err(too_large());
+    }
+    let body = tokio::time::timeout(BODY_TIME, gather(request.into_body(), announced))
+        .await
+        .unwrap_or(Err(Problem::BodyTimeout))?;
+    Ok((headers, body))
+}
+
+async fn gather(mut body: Body, announced: usize) -> Result<Bytes, Problem> {
+    let mut gathered = BytesMut::with_capacity(announced.min(BODY_BYTES));
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame.map_err(|_| Problem::BodyBroken)?.into_data() else { continue };
+        if gathered.len().saturating_add(data.len()) > BODY_BYTES {
+            return Err(too_large());
+        }
+        gathered.extend_from_slice(&data);
+    }
+    Ok(gathered.freeze())
+}
+
+fn too_large() -> Problem {
+    tracing::error!("a webhook body over 1 MiB was refused and is lost: its sender must send less");
+    Problem::BodyTooLarge
+}
+
+fn kept(headers: &HeaderMap) -> BTreeMap<String, String> {
+    KEPT_HEADERS
+        .iter()
+        .filter_map(|name| {
+            let value: String = headers.get(*name)?.to_str().ok()?.chars().take(200).collect();
+            Some(((*name).to_owned(), value))
+        })
+        .collect()
+}
+
+fn respond(bridge: &Bridge, endpoint: &'static str, answer: Result<Receipt, Problem>) -> Response {
+    let response = match answer {
+        Ok(receipt) => {
+            let body = json!({ "event": receipt.event, "seen_before": receipt.seen_before });
+            (StatusCode::OK, Json(body)).into_response()
+        }
+        Err(problem) => problem.into_response(),
+    };
+    bridge.telemetry.request(endpoint, response.status().as_u16());
+    response
+}

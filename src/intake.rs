@@ -1,0 +1,68 @@
+//! From a side's event to the store: the one door through which everything that is heard comes in.
+//!
+//! The answer never waits for anything that sending needs: routes, tokens, destinations.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::domain::decide::{Reason, decide, record};
+use crate::domain::route::Rules;
+use crate::problem::Problem;
+use crate::store::{Duties, Incoming, Receipt, Store, StoreError};
+use crate::telemetry::Telemetry;
+
+/// An event that is not stored by then is answered 503, and the caller comes again.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the writer does inside its transaction, with the rules as they are at that moment.
+pub fn duties(rules: &Arc<ArcSwap<Rules>>) -> Duties {
+    let (for_judge, for_record) = (Arc::clone(rules), Arc::clone(rules));
+    Duties {
+        judge: Box::new(move |known, event, now| decide(&for_judge.load(), known, event, now)),
+        record: Box::new(move |known, finish, now| {
+            record(&for_record.load(), known, &finish.delivery.call, &finish.attempted, &finish.next, now)
+        }),
+    }
+}
+
+/// Stores one event and says so in the log and the metrics.
+pub async fn take(store: &Store, telemetry: &Telemetry, incoming: Incoming) -> Result<Receipt, Problem> {
+    let begun = Instant::now();
+    let (side, kind, source) = (incoming.side.as_str(), incoming.kind.name(), incoming.source.clone());
+    let stored = tokio::time::timeout(PATIENCE, store.intake(incoming)).await.unwrap_or(Err(StoreError::TooSlow));
+    match stored {
+        Ok(receipt) => {
+            let reason = receipt.reason.as_str();
+            telemetry.event(side, kind, reason, begun.elapsed());
+            let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            if let Some(loud) = loud(receipt.reason) {
+                tracing::warn!(event.id = %receipt.event, side, kind, source, reason, duration_ms, "{loud}");
+            } else {
+                tracing::info!(
+                    event.id = %receipt.event, side, kind, source, reason, duration_ms,
+                    seen_before = receipt.seen_before, "stored an event"
+                );
+            }
+            Ok(receipt)
+        }
+        Err(error) => {
+            tracing::error!(side, kind, source, error = %error, "an event was not stored; the caller is asked to come again");
+            Err(Problem::Unavailable)
+        }
+    }
+}
+
+/// What an operator should mend.
+fn loud(reason: Reason) -> Option<&'static str> {
+    if reason == Reason::Unrouted {
+        Some("no route takes this alert and the fallback team is paged: add a route for it")
+    } else if reason == Reason::ForeignSubscription {
+        Some("an alert of a subscription that the connection does not list; kept, not paged")
+    } else if reason == Reason::Unreadable {
+        Some("a body that could not be understood; kept, and paged as unreadable")
+    } else {
+        None
+    }
+}

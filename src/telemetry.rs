@@ -1,0 +1,235 @@
+//! Logs and metrics: how they are set up, and the names of all metrics in one place.
+//!
+//! A log line is a sentence for people with fields for machines: `event.id`, `delivery.id`, `page.id`, `attempt`, `side`,
+//! `outcome`, `duration_ms`. One `info` line per event and per attempt; `error` only when a person must act.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tracing_subscriber::EnvFilter;
+
+use crate::domain::delivery::Call;
+use crate::domain::timestamp::Timestamp;
+use crate::store::Health;
+use crate::tokens::Status;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    side: &'static str,
+    kind: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    side: &'static str,
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CredentialLabels {
+    credential: String,
+}
+
+/// All metrics of one bridge; nothing is global.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    events: Family<EventLabels, Counter>,
+    attempts: Family<AttemptLabels, Counter>,
+    dead: Family<KindLabels, Counter>,
+    possibly_doubled: Counter,
+    overtaken: Counter,
+    reloads_refused: Counter,
+    intake_seconds: Histogram,
+    delivery_seconds: Histogram,
+    deliveries: Family<StateLabels, Gauge>,
+    open_pages: Gauge,
+    oldest_due_age: Gauge,
+    paused: Gauge,
+    denied: Gauge,
+    token_valid: Family<CredentialLabels, Gauge>,
+}
+
+const MILLISECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("bridge");
+        let metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            events: Family::default(),
+            attempts: Family::default(),
+            dead: Family::default(),
+            possibly_doubled: Counter::default(),
+            overtaken: Counter::default(),
+            reloads_refused: Counter::default(),
+            intake_seconds: Histogram::new(MILLISECONDS),
+            delivery_seconds: Histogram::new(MILLISECONDS),
+            deliveries: Family::default(),
+            open_pages: Gauge::default(),
+            oldest_due_age: Gauge::default(),
+            paused: Gauge::default(),
+            denied: Gauge::default(),
+            token_valid: Family::default(),
+        };
+        registry.register("requests", "Webhook requests by endpoint and status", metrics.requests.clone());
+        registry.register(
+            "events",
+            "Stored events by side, kind and the reason of the verdict",
+            metrics.events.clone(),
+        );
+        registry.register("attempts", "Attempts of deliveries by kind and outcome", metrics.attempts.clone());
+        registry.register("deliveries_dead", "Deliveries given up; each waits for a person", metrics.dead.clone());
+        registry.register(
+            "pages_possibly_doubled",
+            "Raises repeated although an earlier one may have arrived",
+            metrics.possibly_doubled.clone(),
+        );
+        registry.register(
+            "attempts_overtaken",
+            "Attempts whose record came after an event or another attempt had settled the delivery",
+            metrics.overtaken.clone(),
+        );
+        registry.register("reloads_refused", "Reloads that changed nothing", metrics.reloads_refused.clone());
+        registry.register_with_unit(
+            "intake",
+            "From the whole body to the commit",
+            Unit::Seconds,
+            metrics.intake_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "delivery",
+            "From the decision to the accepted attempt",
+            Unit::Seconds,
+            metrics.delivery_seconds.clone(),
+        );
+        registry.register("deliveries", "Deliveries in the store by state", metrics.deliveries.clone());
+        registry.register("pages_open", "Pages that are not ended", metrics.open_pages.clone());
+        registry.register_with_unit(
+            "oldest_due_age",
+            "Age of the oldest delivery that is due; the metric to alarm on",
+            Unit::Seconds,
+            metrics.oldest_due_age.clone(),
+        );
+        registry.register("destinations_paused", "Destinations paused by an operator", metrics.paused.clone());
+        registry.register("destinations_denied", "Destinations that refuse our credential", metrics.denied.clone());
+        registry.register(
+            "credential_usable",
+            "1 while the credential is valid or not yet used",
+            metrics.token_valid.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+}
+
+impl Telemetry {
+    pub fn request(&self, endpoint: &'static str, status: u16) {
+        self.requests.get_or_create(&RequestLabels { endpoint, status }).inc();
+    }
+
+    pub fn event(&self, side: &'static str, kind: &'static str, reason: &'static str, took: Duration) {
+        self.events.get_or_create(&EventLabels { side, kind, reason }).inc();
+        self.intake_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn attempt(&self, call: &Call, outcome: &'static str) {
+        let labels = AttemptLabels { side: call.side().as_str(), kind: call.kind().as_str(), outcome };
+        self.attempts.get_or_create(&labels).inc();
+    }
+
+    pub fn delivered(&self, after: Duration) {
+        self.delivery_seconds.observe(after.as_secs_f64());
+    }
+
+    pub fn dead(&self, kind: &'static str) {
+        self.dead.get_or_create(&KindLabels { kind }).inc();
+    }
+
+    pub fn possibly_doubled(&self) {
+        self.possibly_doubled.inc();
+    }
+
+    pub fn overtaken(&self) {
+        self.overtaken.inc();
+    }
+
+    pub fn reload_refused(&self) {
+        self.reloads_refused.inc();
+    }
+
+    /// The text of `/metrics`, with the gauges as of now.
+    pub fn render(&self, health: Option<&Health>, credentials: &[Status], now: Timestamp) -> String {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        if let Some(health) = health {
+            for (state, count) in [("due", health.due), ("leased", health.leased), ("dead", health.dead)] {
+                self.deliveries.get_or_create(&StateLabels { state }).set(number(count));
+            }
+            self.open_pages.set(number(health.open_pages));
+            let age = health.oldest_due.map_or(0, |due| now.since(due).as_secs());
+            self.oldest_due_age.set(number(age));
+            let paused = health.holds.iter().filter(|hold| hold.paused_until.is_some_and(|until| until > now)).count();
+            self.paused.set(i64::try_from(paused).unwrap_or(i64::MAX));
+            let denied = health.holds.iter().filter(|hold| hold.denied_since.is_some()).count();
+            self.denied.set(i64::try_from(denied).unwrap_or(i64::MAX));
+        }
+        for status in credentials {
+            let labels = CredentialLabels { credential: status.name.clone() };
+            self.token_valid.get_or_create(&labels).set(i64::from(status.standing.is_usable()));
+        }
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One line for a person.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends the log to standard error. `RUST_LOG` chooses; without it the bridge speaks at `info`.
+pub fn start_log(format: LogFormat, quiet: bool) {
+    let default = if quiet { "off" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Human => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    if started.is_err() {
+        tracing::debug!("the log was started before");
+    }
+}

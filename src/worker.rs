@@ -1,0 +1,173 @@
+//! The worker: claim → deliver → after → record.
+//!
+//! Everything it does is safe to lose: a claim is a lease with an attempt number, and every record carries that number as
+//! a fence. If the process dies between sending and recording, the lease ends and the next claim knows that an earlier
+//! attempt may have been received.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::azure::deliver::Azure;
+use crate::clock::Clock;
+use crate::domain::after::{Next, RetryPolicy, after};
+use crate::domain::backoff::Roll;
+use crate::domain::delivery::{Attempted, Delivery, Learned, Outcome};
+use crate::domain::id::{ExternalId, Side};
+use crate::domain::timestamp::Timestamp;
+use crate::signl4::deliver::Signl4;
+use crate::store::{Finish, Recorded, Store, StoreError};
+use crate::telemetry::Telemetry;
+
+/// Deliveries of one claim.
+const CLAIM: usize = 128;
+/// Without any sign of work the store is asked this often: a belt beside the braces.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// An error of the store is waited out this long.
+const STORE_REST: Duration = Duration::from_secs(1);
+
+/// The two sides as destinations; swapped whole by a reload.
+#[derive(Debug)]
+pub struct Outbound {
+    pub azure: Azure,
+    pub signl4: Signl4,
+}
+
+/// Carries out deliveries.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    pub store: Store,
+    pub outbound: Arc<ArcSwap<Outbound>>,
+    pub telemetry: Arc<Telemetry>,
+    pub clock: Clock,
+    pub policy: RetryPolicy,
+    pub tasks: TaskTracker,
+}
+
+impl Worker {
+    /// Works until told to stop; what is under way then goes on in `tasks`.
+    pub async fn run(self, mut leased: UnboundedReceiver<Vec<Delivery>>, stop: CancellationToken) {
+        loop {
+            let next_due = match self.claim_all().await {
+                Ok(next_due) => next_due,
+                Err(error) => {
+                    tracing::error!(error = %error, "the store gave no deliveries");
+                    Some(self.clock.now().plus(STORE_REST))
+                }
+            };
+            let wait = next_due.map_or(LOOK_AGAIN, |due| due.since(self.clock.now()).min(LOOK_AGAIN));
+            let sleep = tokio::time::sleep(wait);
+            tokio::pin!(sleep);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    handed = leased.recv() => match handed {
+                        Some(handed) => handed.into_iter().for_each(|delivery| self.spawn(delivery)),
+                        None => return,
+                    },
+                    () = self.store.slots().work().notified() => break,
+                    () = &mut sleep => break,
+                }
+            }
+        }
+    }
+
+    /// Rings due timers, claims what is due, begins it. Says when something is due next.
+    async fn claim_all(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.ring_timers().await?;
+        loop {
+            let claimed = self.store.claim(CLAIM).await?;
+            let full = claimed.deliveries.len() >= CLAIM;
+            claimed.deliveries.into_iter().for_each(|delivery| self.spawn(delivery));
+            if !full {
+                return Ok(claimed.next_due);
+            }
+        }
+    }
+
+    fn spawn(&self, delivery: Delivery) {
+        let worker = self.clone();
+        self.tasks.spawn(async move { worker.carry_out(delivery).await });
+    }
+
+    /// One round by hand: what the loop does, awaited. Says how many deliveries were attempted.
+    pub async fn step(&self) -> Result<usize, StoreError> {
+        self.store.ring_timers().await?;
+        let claimed = self.store.claim(CLAIM).await?;
+        let count = claimed.deliveries.len();
+        for delivery in claimed.deliveries {
+            self.carry_out(delivery).await;
+        }
+        Ok(count)
+    }
+
+    /// One attempt of a leased delivery, and its record.
+    pub async fn carry_out(&self, delivery: Delivery) {
+        let destination = delivery.call.destination();
+        let attempted = self.attempt(&delivery).await;
+        self.finish(delivery, attempted).await;
+        self.store.slots().give_back(&destination);
+    }
+
+    async fn attempt(&self, delivery: &Delivery) -> Attempted {
+        let begun = Instant::now();
+        let outbound = self.outbound.load_full();
+        let owned = delivery.clone();
+        // A task of its own, so that a fault in there ends as an outcome and not as a lease that nobody gives back.
+        let attempt = tokio::spawn(async move {
+            match owned.call.side() {
+                Side::Azure => outbound.azure.attempt(&owned).await,
+                Side::Signl4 => outbound.signl4.attempt(&owned).await,
+            }
+        });
+        let attempted = attempt.await.unwrap_or_else(|_| Attempted {
+            outcome: Outcome::OurFault,
+            learned: Learned::default(),
+            note: "a fault in the bridge".to_owned(),
+            possibly_doubled: false,
+        });
+        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let page = delivery.call.page().map(ExternalId::as_str);
+        tracing::info!(
+            delivery.id = %delivery.id, page.id = page, attempt = delivery.attempt, side = delivery.call.side().as_str(),
+            kind = delivery.call.kind().as_str(), outcome = attempted.outcome.name(), duration_ms, note = attempted.note,
+            "made an attempt"
+        );
+        attempted
+    }
+
+    async fn finish(&self, delivery: Delivery, attempted: Attempted) {
+        let now = self.clock.now();
+        let next = after(&delivery, &attempted.outcome, &self.policy, now, Roll::new(fastrand::f64()));
+        let kind = delivery.call.kind().as_str();
+        self.telemetry.attempt(&delivery.call, attempted.outcome.name());
+        if attempted.possibly_doubled {
+            self.telemetry.possibly_doubled();
+            tracing::warn!(delivery.id = %delivery.id, "nothing could tell whether an earlier attempt arrived: the page may be doubled");
+        }
+        let (id, created_at) = (delivery.id, delivery.created_at);
+        match self.store.record(Finish { delivery, attempted: attempted.clone(), next }).await {
+            Ok(Recorded::Ours) => match next {
+                Next::Done => self.telemetry.delivered(now.since(created_at)),
+                Next::Again { .. } => {}
+                Next::Dead { why } => {
+                    self.telemetry.dead(kind);
+                    tracing::error!(
+                        delivery.id = %id, kind, why = %why, note = attempted.note,
+                        "a delivery is given up and waits for a person: `deliveries list`, then replay or drop it"
+                    );
+                }
+            },
+            Ok(Recorded::Overtaken) => self.telemetry.overtaken(),
+            Err(error) => tracing::error!(
+                delivery.id = %id, error = %error,
+                "an outcome was not recorded; when its lease ends the delivery is taken up again"
+            ),
+        }
+    }
+}
