@@ -14,7 +14,7 @@ use axum::Json;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::{Bytes, BytesMut};
@@ -29,6 +29,8 @@ use crate::{azure, intake, signl4};
 
 /// Azure's own cap is 256 KB.
 const BODY_BYTES: usize = 1024 * 1024;
+/// A body beyond the limit is read on up to here before it is refused.
+const DISCARDED_BYTES: usize = 4 * BODY_BYTES;
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// Of a caller's headers these are kept; none is a credential.
 const KEPT_HEADERS: [&str; 5] =
@@ -126,30 +128,29 @@ async fn read(bridge: &Bridge, request: Request) -> Result<(BTreeMap<String, Str
         return Err(Problem::Unavailable);
     }
     let headers = kept(request.headers());
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
-        .unwrap_or(0);
-    if announced > BODY_BYTES {
-        return Err(too_large());
-    }
-    let body = tokio::time::timeout(BODY_TIME, gather(request.into_body(), announced))
-        .await
-        .unwrap_or(Err(Problem::BodyTimeout))?;
+    let body =
+        tokio::time::timeout(BODY_TIME, gather(request.into_body())).await.unwrap_or(Err(Problem::BodyTimeout))?;
     Ok((headers, body))
 }
 
-async fn gather(mut body: Body, announced: usize) -> Result<Bytes, Problem> {
-    let mut gathered = BytesMut::with_capacity(announced.min(BODY_BYTES));
+/// Reads a body to its end. One that is too large is read on and discarded for a while, because a proxy that is still
+/// sending when the answer comes and the connection closes tells its caller something else than 413.
+async fn gather(mut body: Body) -> Result<Bytes, Problem> {
+    let mut gathered = BytesMut::new();
+    let mut read: usize = 0;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(data) = frame.map_err(|_| Problem::BodyBroken)?.into_data() else { continue };
-        if gathered.len().saturating_add(data.len()) > BODY_BYTES {
-            return Err(too_large());
+        read = read.saturating_add(data.len());
+        if read > DISCARDED_BYTES {
+            break;
         }
-        gathered.extend_from_slice(&data);
+        if read <= BODY_BYTES {
+            gathered.extend_from_slice(&data);
+        } else {
+            gathered.clear();
+        }
     }
-    Ok(gathered.freeze())
+    if read > BODY_BYTES { Err(too_large()) } else { Ok(gathered.freeze()) }
 }
 
 fn too_large() -> Problem {

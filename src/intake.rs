@@ -3,10 +3,11 @@
 //! The answer never waits for anything that sending needs: routes, tokens, destinations.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::clock::Stopwatch;
 use crate::domain::decide::{Reason, decide, record};
 use crate::domain::route::Rules;
 use crate::problem::Problem;
@@ -29,14 +30,14 @@ pub fn duties(rules: &Arc<ArcSwap<Rules>>) -> Duties {
 
 /// Stores one event and says so in the log and the metrics.
 pub async fn take(store: &Store, telemetry: &Telemetry, incoming: Incoming) -> Result<Receipt, Problem> {
-    let begun = Instant::now();
+    let watch = Stopwatch::start();
     let (side, kind, source) = (incoming.side.as_str(), incoming.kind.name(), incoming.source.clone());
     let stored = tokio::time::timeout(PATIENCE, store.intake(incoming)).await.unwrap_or(Err(StoreError::TooSlow));
     match stored {
         Ok(receipt) => {
             let reason = receipt.reason.as_str();
-            telemetry.event(side, kind, reason, begun.elapsed());
-            let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            telemetry.event(side, kind, reason, watch.elapsed());
+            let duration_ms = watch.elapsed_ms();
             if let Some(loud) = loud(receipt.reason) {
                 tracing::warn!(event.id = %receipt.event, side, kind, source, reason, duration_ms, "{loud}");
             } else {

@@ -5,7 +5,7 @@
 //! attempt may have been received.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::azure::deliver::Azure;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::domain::after::{Next, RetryPolicy, after};
 use crate::domain::backoff::Roll;
 use crate::domain::delivery::{Attempted, Delivery, Learned, Outcome};
@@ -115,7 +115,7 @@ impl Worker {
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Attempted {
-        let begun = Instant::now();
+        let watch = Stopwatch::start();
         let outbound = self.outbound.load_full();
         let owned = delivery.clone();
         // A task of its own, so that a fault in there ends as an outcome and not as a lease that nobody gives back.
@@ -131,7 +131,7 @@ impl Worker {
             note: "a fault in the bridge".to_owned(),
             possibly_doubled: false,
         });
-        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = watch.elapsed_ms();
         let page = delivery.call.page().map(ExternalId::as_str);
         tracing::info!(
             delivery.id = %delivery.id, page.id = page, attempt = delivery.attempt, side = delivery.call.side().as_str(),

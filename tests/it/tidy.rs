@@ -88,6 +88,9 @@ fn snapshots_belong_to_a_test() {
     let sources = files(&["src", "tests"], ".rs");
     let snapshots = files(&["src", "tests"], ".snap");
     let source = |path: &str| sources.iter().find(|source| source.path == path).map(|source| source.text.as_str());
-    let violations = snapshots.iter().filter_map(|snapshot| rules::snapshot(&snapshot.path, &snapshot.text, source));
+    let fixtures = files(&["fixtures"], ".json");
+    let is_fixture = |name: &str| fixtures.iter().any(|fixture| fixture.path.ends_with(&format!("/{name}.json")));
+    let violations =
+        snapshots.iter().filter_map(|snapshot| rules::snapshot(&snapshot.path, &snapshot.text, source, is_fixture));
     assert_none(&violations.collect::<Vec<_>>());
 }

@@ -1,0 +1,164 @@
+//! Acknowledged, closed, taken back, annotated: what people do in SIGNL4.
+
+use super::*;
+
+#[test]
+fn a_persons_acknowledgement_reaches_azure_once_with_the_name() {
+    let mut world = World::one_team().paged();
+    assert_eq!(world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10), Reason::Acknowledged);
+    assert_eq!(world.owed(), ["Acknowledged: Acknowledged by Jane Doe in SIGNL4"]);
+    assert_eq!(world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10), Reason::Repeat);
+    world.deliver();
+    assert_eq!(world.take_sent().len(), 1);
+    assert_eq!(world.azure(), AzureState::Acknowledged);
+}
+
+#[test]
+fn a_persons_close_closes_azure_and_the_other_pages() {
+    let mut world =
+        World::new(rules(vec![route("a", "ops", Policy::default()), route("b", "dba", Policy::default())])).paged();
+    assert_eq!(world.known.pages.len(), 2);
+    assert_eq!(world.signl4(1, Happened::Closed, Some("Jane Doe"), 10), Reason::Closed);
+    assert_eq!(world.owed(), ["Closed: Closed by Jane Doe in SIGNL4", "resolve dba"]);
+    world.deliver();
+    assert_eq!(world.phase(1), Phase::Ended { why: Ending::ClosedByPerson });
+    assert_eq!(world.phase(2), Phase::Ended { why: Ending::ClosedElsewhere });
+    assert_eq!(world.signl4(2, Happened::Closed, None, 12), Reason::Confirmed, "our own resolve coming back");
+    assert_eq!(world.owed(), Vec::<String>::new());
+}
+
+#[test]
+fn unsent_state_changes_give_way_to_newer_ones_and_keep_their_words() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.signl4(1, Happened::Closed, Some("John Roe"), 20);
+    assert_eq!(world.owed(), ["Closed: Acknowledged by Jane Doe in SIGNL4\nClosed by John Roe in SIGNL4"]);
+}
+
+#[test]
+fn an_acknowledgement_taken_back_before_it_was_sent_needs_no_state_change() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    assert_eq!(world.signl4(1, Happened::Reopened, Some("Jane Doe"), 20), Reason::Reopened);
+    assert_eq!(
+        world.owed(),
+        ["comment: Acknowledged by Jane Doe in SIGNL4\nAcknowledgement withdrawn by Jane Doe in SIGNL4"]
+    );
+    assert_eq!(world.azure(), AzureState::New);
+}
+
+#[test]
+fn taking_back_an_acknowledgement_makes_azure_new_unless_another_page_is_acknowledged() {
+    let mut world =
+        World::new(rules(vec![route("a", "ops", Policy::default()), route("b", "dba", Policy::default())])).paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    assert_eq!(
+        world.owed(),
+        [
+            "Acknowledged: Acknowledged by Jane Doe in SIGNL4",
+            "annotate dba: Acknowledged by Jane Doe in SIGNL4 (team ops)"
+        ],
+        "told to the other team, never acknowledged for it"
+    );
+    world.signl4(2, Happened::Acknowledged, Some("John Roe"), 20);
+    world.deliver();
+    world.take_sent();
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 30);
+    assert_eq!(world.owed(), ["comment: Acknowledgement withdrawn by Jane Doe in SIGNL4"]);
+    world.deliver();
+    world.take_sent();
+    world.signl4(2, Happened::Reopened, Some("John Roe"), 40);
+    assert_eq!(world.owed(), ["New: Acknowledgement withdrawn by John Roe in SIGNL4"]);
+}
+
+#[test]
+fn an_earlier_action_that_comes_late_undoes_nothing() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 20);
+    assert_eq!(world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10), Reason::Stale);
+    assert_eq!(world.signl4(1, Happened::Reopened, Some("Jane Doe"), 15), Reason::Stale);
+    assert_eq!(world.azure(), AzureState::Closed);
+    assert_eq!(world.signl4(1, Happened::Reopened, Some("Jane Doe"), 30), Reason::Reopened);
+    assert_eq!(world.azure(), AzureState::New);
+    assert_eq!(world.phase(1), Phase::Raised);
+}
+
+#[test]
+fn signl4_events_without_a_person_change_no_state_in_azure() {
+    let mut world = World::one_team().paged();
+    assert_eq!(world.signl4(1, Happened::Closed, None, 10), Reason::WithoutPerson);
+    assert_eq!(world.owed(), ["comment: Closed in SIGNL4 without a person"]);
+    assert_eq!(world.phase(1), Phase::Ended { why: Ending::ClosedBySystem });
+    assert_eq!(world.azure(), AzureState::New);
+
+    let policy = Policy { system_close: SystemClose::Close, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("all", "ops", policy)])).paged();
+    world.signl4(1, Happened::Closed, None, 10);
+    assert_eq!(world.owed(), ["Closed: Closed in SIGNL4 without a person"]);
+}
+
+#[test]
+fn our_own_resolve_coming_back_causes_no_call() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.begin(CallKind::Resolve);
+    assert_eq!(world.signl4(1, Happened::Closed, None, 70), Reason::Confirmed, "before its own answer");
+    assert_eq!(world.owed(), Vec::<String>::new());
+}
+
+#[test]
+fn signl4s_own_event_settles_a_raise_of_unknown_fate() {
+    let mut world = World::one_team();
+    world.fired(0);
+    world.begin(CallKind::Raise);
+    world.end(CallKind::Raise, &Outcome::Unknown, Next::Again { due: at(15) });
+    assert_eq!(world.signl4(1, Happened::Created, None, 1), Reason::Confirmed);
+    assert_eq!(world.owed(), Vec::<String>::new(), "no second page");
+    assert_eq!(world.phase(1), Phase::Raised);
+}
+
+#[test]
+fn nobody_on_duty_pages_the_fallback_team_once() {
+    let mut world = World::new(rules(vec![route("db", "dba", Policy::default())])).paged();
+    assert_eq!(world.signl4(1, Happened::NobodyOnDuty, None, 5), Reason::NobodyOnDuty);
+    assert_eq!(
+        world.owed(),
+        ["comment: Nobody is on duty in the SIGNL4 team dba; passed to the team ops", "raise ops"]
+    );
+    assert_eq!(world.signl4(1, Happened::NobodyOnDuty, None, 6), Reason::Repeat);
+    world.deliver();
+    assert_eq!(world.known.pages.len(), 2);
+
+    let mut own = World::one_team().paged();
+    own.signl4(1, Happened::NobodyOnDuty, None, 5);
+    assert_eq!(own.owed(), ["comment: Nobody is on duty in the SIGNL4 team ops"], "there is nobody else");
+}
+
+#[test]
+fn annotations_and_escalations_become_comments() {
+    let mut world = World::one_team().paged();
+    assert_eq!(world.signl4(1, Happened::Annotated, Some("Jane Doe"), 5), Reason::Annotated);
+    assert_eq!(world.signl4(1, Happened::Escalated, None, 6), Reason::Escalated);
+    assert_eq!(
+        world.owed(),
+        ["comment: Jane Doe in SIGNL4: on it", "comment: Escalated in SIGNL4: nobody acknowledged in time"]
+    );
+    assert_eq!(world.signl4(1, Happened::Annotated, None, 7), Reason::Confirmed, "our own annotation coming back");
+}
+
+#[test]
+fn pages_are_told_apart_by_account_and_unknown_ones_are_left_alone() {
+    let mut world = World::one_team().paged();
+    let page = World::id(1);
+    assert_eq!(
+        world.signl4_at(team("other"), page.clone(), Happened::Acknowledged, Some("Eve"), 5),
+        Reason::OtherAccount
+    );
+    assert_eq!(
+        world.signl4_at(team("dba"), page, Happened::Acknowledged, Some("Jane Doe"), 5),
+        Reason::Acknowledged,
+        "the account's webhook may come through another team of it"
+    );
+    let mut empty = World::one_team();
+    assert_eq!(empty.signl4(1, Happened::Closed, Some("Jane Doe"), 5), Reason::UnknownPage);
+}
