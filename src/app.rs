@@ -48,6 +48,7 @@ pub struct Bridge {
     pub clock: Clock,
     pub stopping: AtomicBool,
     pub admin_token: Secret,
+    pub(crate) body_time: Duration,
     pub(crate) parse_azure: azure::receive::Parse,
     pub(crate) parse_signl4: signl4::receive::Parse,
     http: Http,
@@ -61,6 +62,8 @@ pub struct Options {
     pub slots: Slots,
     pub limits: Limits,
     pub policy: RetryPolicy,
+    /// A webhook's body must be complete by then.
+    pub body_time: Duration,
     /// Environment for a reload.
     pub env: BTreeMap<String, String>,
     pub parse_azure: azure::receive::Parse,
@@ -74,6 +77,7 @@ impl Default for Options {
             slots: Slots::new(SLOTS.0, SLOTS.1),
             limits: Limits::default(),
             policy: RetryPolicy::default(),
+            body_time: Duration::from_secs(10),
             env: std::env::vars().collect(),
             parse_azure: azure::parse::parse,
             parse_signl4: signl4::parse::parse,
@@ -147,6 +151,7 @@ impl App {
             clock: options.clock,
             stopping: AtomicBool::new(false),
             admin_token,
+            body_time: options.body_time,
             parse_azure: options.parse_azure,
             parse_signl4: options.parse_signl4,
             http,

@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -31,7 +30,6 @@ use crate::{azure, intake, signl4};
 const BODY_BYTES: usize = 1024 * 1024;
 /// A body beyond the limit is read on up to here before it is refused.
 const DISCARDED_BYTES: usize = 4 * BODY_BYTES;
-const BODY_TIME: Duration = Duration::from_secs(10);
 /// Of a caller's headers these are kept; none is a credential.
 const KEPT_HEADERS: [&str; 5] =
     ["content-type", "user-agent", "x-ms-request-id", "x-correlationcontext", "x-request-id"];
@@ -129,7 +127,7 @@ async fn read(bridge: &Bridge, request: Request) -> Result<(BTreeMap<String, Str
     }
     let headers = kept(request.headers());
     let body =
-        tokio::time::timeout(BODY_TIME, gather(request.into_body())).await.unwrap_or(Err(Problem::BodyTimeout))?;
+        tokio::time::timeout(bridge.body_time, gather(request.into_body())).await.unwrap_or(Err(Problem::BodyTimeout))?;
     Ok((headers, body))
 }
 

@@ -1,8 +1,24 @@
 //! The integration tests, one binary. See CONTRIBUTING.md for how they are made.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
+mod both_ways;
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod doors;
+#[cfg(test)]
+mod outcomes;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod requirements;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod town;

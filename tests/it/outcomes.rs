@@ -1,0 +1,254 @@
+//! How attempts end, and what follows: retried, settled, paused, dead, replayed. Against simulators that fail on demand.
+
+use std::time::Duration;
+
+use signl4_azure_bridge::domain::id::DeliveryId;
+use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Metric, Role};
+use signl4_azure_bridge::simulator::calls::Operation;
+use signl4_azure_bridge::simulator::faults::{Action, Door, Fault, RetryAfter};
+use signl4_azure_bridge::simulator::scene::{JANE, TEAM, TEAM_SECRET};
+use signl4_azure_bridge::simulator::signl4::AlertStatus;
+use signl4_azure_bridge::store::Change;
+
+use crate::town::{Plan, Town, set_role};
+
+fn alert() -> AlertSpec {
+    AlertSpec::metric("CPU above 90 %", "vm-web-1", Metric::default())
+}
+
+/// Inbound webhook requests that SIGNL4 got.
+fn raises(town: &Town) -> usize {
+    town.scene.signl4.calls().iter().filter(|call| call.path.starts_with("/webhook/")).count()
+}
+
+#[tokio::test]
+async fn at_least_once_a_busy_signl4_is_asked_again_when_it_said() {
+    for (wish, seconds) in [(RetryAfter::Seconds(30), 30), (RetryAfter::Date(30), 30), (RetryAfter::Raw("1e300".into()), 0)] {
+        let town = Town::new().await;
+        town.scene.signl4.faults().plan(Fault::throttled(wish.clone()).on(Operation::Webhook));
+        let id = town.scene.azure.fire(alert()).unwrap();
+        town.settle().await;
+        assert_eq!(town.pages(&id).len(), 0, "{wish:?}");
+        if seconds > 0 {
+            town.after(Duration::from_secs(seconds - 2)).await;
+            assert_eq!(raises(&town), 1, "{wish:?}: not before its time");
+        }
+        town.after(Duration::from_mins(1)).await;
+        town.page(&id);
+        town.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_signl4_ends_with_the_page_and_wakes_nobody_for_what_resolved() {
+    let town = Town::new().await;
+    town.scene.signl4.faults().set_door(Door::Refusing).await;
+    let lasting = town.scene.azure.fire(alert()).unwrap();
+    let passing = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    for _ in 0..10 {
+        town.after(Duration::from_mins(3)).await;
+    }
+    town.scene.azure.resolve(&passing).unwrap();
+    town.settle().await;
+    town.scene.signl4.faults().set_door(Door::Open).await;
+    town.after(Duration::from_mins(6)).await;
+    town.page(&lasting);
+    assert_eq!(town.pages(&passing).len(), 0);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn one_page_when_it_can_be_known_a_raise_cut_after_it_arrived_is_settled_by_look_up() {
+    let town = Town::new().await;
+    // The outbound event is lost as well: only the look-up can tell.
+    town.scene.signl4.webhooks().lose_next(1);
+    town.scene.signl4.faults().plan(Fault::new(Action::CutProcessed).on(Operation::Webhook));
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.after(Duration::from_mins(2)).await;
+    assert_eq!(raises(&town), 1, "not sent again");
+    town.page(&id);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn one_page_when_it_can_be_known_signl4s_own_event_settles_a_raise() {
+    let town = Town::with(Plan { api: false, ..Plan::default() }).await;
+    town.scene.signl4.faults().plan(Fault::new(Action::CutProcessed).on(Operation::Webhook));
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.after(Duration::from_mins(2)).await;
+    assert_eq!(raises(&town), 1);
+    town.page(&id);
+    assert_eq!(town.deliveries("confirmed").await.len(), 1);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_raise_that_nothing_can_settle_is_repeated_and_counted() {
+    let town = Town::with(Plan { api: false, ..Plan::default() }).await;
+    town.scene.signl4.faults().plan(Fault::new(Action::CutUnprocessed).on(Operation::Webhook));
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.after(Duration::from_mins(2)).await;
+    town.page(&id);
+    let metrics = town.http.get(format!("{}/metrics", town.admin)).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("bridge_pages_possibly_doubled_total 1\n"), "{metrics}");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_refused_raise_is_dead_and_can_be_replayed_or_dropped() {
+    let town = Town::new().await;
+    town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook).times(2));
+    let replayed = town.scene.azure.fire(alert()).unwrap();
+    let dropped = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    let dead = town.deliveries("dead").await;
+    assert_eq!(dead.len(), 2);
+    assert_eq!(town.deliveries("due").await.len(), 0);
+    let find = |alert: &str| -> DeliveryId {
+        dead.iter().find(|row| format!("{:?}", row.call).contains(alert)).unwrap().id
+    };
+    town.bridge.store.change(Change::Replay(find(&replayed))).await.unwrap();
+    town.bridge.store.change(Change::Drop(find(&dropped))).await.unwrap();
+    town.settle().await;
+    town.page(&replayed);
+    assert_eq!(town.pages(&dropped).len(), 0);
+    assert_eq!(town.deliveries("dropped").await.len(), 1);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_replayed_page_takes_part_in_the_life_of_its_alert_again() {
+    let town = Town::new().await;
+    town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook));
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    let dead = town.deliveries("dead").await.remove(0).id;
+    town.bridge.store.change(Change::Replay(dead)).await.unwrap();
+    town.settle().await;
+    town.clock.advance(Duration::from_mins(1));
+    town.scene.azure.resolve(&id).unwrap();
+    town.settle().await;
+    assert_eq!(town.page(&id).status, AlertStatus::Closed);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_wrong_team_secret_pauses_the_team_keeps_its_pages_due_and_probes_once_a_minute() {
+    let town = Town::new().await;
+    town.scene.signl4.rotate_secret(TEAM, "rotated");
+    let ids: Vec<String> = (0..5).map(|_| town.scene.azure.fire(alert()).unwrap()).collect();
+    town.settle().await;
+    assert!(raises(&town) <= 5);
+    let before = raises(&town);
+    for _ in 0..6 {
+        town.after(Duration::from_secs(10)).await;
+    }
+    assert_eq!(raises(&town) - before, 1, "one probe in a minute, not one a delivery");
+    let ready: serde_json::Value =
+        town.http.get(format!("{}/readyz", town.admin)).send().await.unwrap().json().await.unwrap();
+    assert_eq!(ready["ready"], true, "a paused destination stores events all the same");
+    assert!(ready["holds"][0]["denied_since"].is_i64(), "{ready}");
+    assert_eq!(town.deliveries("dead").await.len(), 0, "nothing is dead for it");
+    town.scene.signl4.rotate_secret(TEAM, TEAM_SECRET);
+    town.after(Duration::from_mins(2)).await;
+    for id in &ids {
+        town.page(id);
+    }
+    town.close().await;
+}
+
+#[tokio::test]
+async fn azure_that_denies_gets_its_changes_once_it_allows() {
+    let town = Town::new().await;
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    set_role(&town.scene, None);
+    town.scene.signl4.acknowledge(&town.page(&id).id, JANE, None).unwrap();
+    town.settle().await;
+    assert_eq!(town.azure_state(&id), AlertState::New);
+    let other = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.page(&other);
+    set_role(&town.scene, Some(Role::Bridge));
+    town.after(Duration::from_mins(2)).await;
+    assert_eq!(town.azure_state(&id), AlertState::Acknowledged);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_fetched_anew_once() {
+    let town = Town::new().await;
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    let page = town.page(&id).id;
+    town.scene.signl4.acknowledge(&page, JANE, None).unwrap();
+    town.settle().await;
+    town.scene.azure.revoke_tokens();
+    town.clock.advance(Duration::from_secs(5));
+    town.scene.signl4.close(&page, JANE, None).unwrap();
+    town.settle().await;
+    assert_eq!(town.azure_state(&id), AlertState::Closed);
+    let tokens = town.scene.azure.calls().iter().filter(|call| call.path.ends_with("/token")).count();
+    assert_eq!(tokens, 2);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn an_acknowledgement_never_reopens_what_was_closed_in_the_portal() {
+    let town = Town::new().await;
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.scene.azure.set_state(&id, AlertState::Closed, "someone@example.com", "").unwrap();
+    let page = town.page(&id).id;
+    town.scene.signl4.acknowledge(&page, JANE, None).unwrap();
+    town.settle().await;
+    assert_eq!(town.azure_state(&id), AlertState::Closed);
+    assert_eq!(town.page(&id).status, AlertStatus::Closed, "and the page ends");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_paused_team_is_not_paged_until_it_is_resumed_and_resolved_passes() {
+    let town = Town::new().await;
+    let before = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    let destination = signl4_azure_bridge::domain::delivery::Destination::team(
+        &signl4_azure_bridge::domain::id::TeamName::parse(TEAM).unwrap(),
+    );
+    let until = town.clock.now().plus(Duration::from_hours(1));
+    town.bridge.store.change(Change::Pause { destination: destination.clone(), until }).await.unwrap();
+    let kept = town.scene.azure.fire(alert()).unwrap();
+    let passing = town.scene.azure.fire(alert()).unwrap();
+    town.clock.advance(Duration::from_mins(1));
+    town.scene.azure.resolve(&before).unwrap();
+    town.scene.azure.resolve(&passing).unwrap();
+    town.settle().await;
+    assert_eq!(town.page(&before).status, AlertStatus::Closed, "Resolved passes");
+    assert_eq!(town.pages(&kept).len() + town.pages(&passing).len(), 0);
+    town.bridge.store.change(Change::Resume { destination }).await.unwrap();
+    town.settle().await;
+    town.page(&kept);
+    assert_eq!(town.pages(&passing).len(), 0, "resolved meanwhile: nobody is woken");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn in_order_a_slow_lane_does_not_let_resolved_overtake_its_fired() {
+    let town = Town::new().await;
+    town.scene.signl4.faults().plan(Fault::new(Action::CutProcessed).on(Operation::Webhook));
+    town.scene.signl4.webhooks().hold();
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.clock.advance(Duration::from_secs(1));
+    town.scene.azure.resolve(&id).unwrap();
+    town.settle().await;
+    assert_eq!(town.page(&id).status, AlertStatus::Closed, "the resolve went out alone, behind what may have arrived");
+    town.scene.signl4.webhooks().release(signl4_azure_bridge::simulator::outbox::Order::Kept).await;
+    town.after(Duration::from_mins(2)).await;
+    assert_eq!(raises(&town), 2, "one raise, one resolve");
+    town.close().await;
+}
