@@ -10,6 +10,8 @@ pub mod control;
 pub mod faults;
 mod front;
 pub mod outbox;
+#[cfg(test)]
+mod receiver;
 pub mod scene;
 pub mod shared;
 pub mod signl4;

@@ -6,6 +6,7 @@ mod arm;
 mod entra;
 mod list;
 mod payload;
+mod spec;
 mod tenancy;
 
 use std::collections::BTreeMap;
@@ -20,9 +21,8 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use actions::{ActionError, Webhook};
-pub use alert::{
-    Activity, Alert, AlertSpec, AlertState, Health, Incident, Log, Metric, Modification, MonitorCondition, Signal,
-};
+pub use alert::{Alert, AlertState, Modification, MonitorCondition};
+pub use spec::{Activity, AlertSpec, Health, Incident, Log, Metric, Signal};
 pub use tenancy::{App, AppSecret, Role, Subscription, Tenant};
 
 use super::calls::{Answer, Asked, Call, Operation};
@@ -286,3 +286,6 @@ impl Service for Azure {
         self.shared.change(|state| state.calls.push(call));
     }
 }
+
+#[cfg(test)]
+mod tests;

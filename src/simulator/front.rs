@@ -393,3 +393,6 @@ impl axum::serve::Listener for Listener {
         Ok(self.address)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -411,3 +411,6 @@ impl Outbox {
         json!({ "in_flight": self.in_flight(), "held": self.held(), "time_scale": self.schedule().time_scale })
     }
 }
+
+#[cfg(test)]
+mod tests;

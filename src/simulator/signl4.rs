@@ -343,3 +343,6 @@ impl Service for Signl4 {
         self.shared.change(|state| state.calls.push(call));
     }
 }
+
+#[cfg(test)]
+mod tests;

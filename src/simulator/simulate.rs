@@ -69,3 +69,6 @@ fn introduction(scene: &Scene, bridge_url: Option<&str>) -> String {
         scene.bridge_toml()
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::alert::{Alert, AlertSpec, AlertState, Modification, MonitorCondition};
+use super::alert::{Alert, AlertState, Modification, MonitorCondition};
+use super::spec::AlertSpec;
 use super::{Azure, payload};
 use crate::simulator::calls::redact_url;
 

@@ -5,7 +5,8 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::alert::{Alert, AlertState, MonitorCondition, Signal};
+use super::alert::{Alert, AlertState, MonitorCondition};
+use super::spec::Signal;
 use super::tenancy::Role;
 use super::{Azure, PrincipalName, SameState, State, list, payload};
 use crate::domain::timestamp::Timestamp;

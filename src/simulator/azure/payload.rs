@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::alert::{Activity, Alert, Health, Incident, Log, Metric, MonitorCondition, Signal};
+use super::alert::{Alert, MonitorCondition};
+use super::spec::{Activity, Health, Incident, Log, Metric, Signal};
 use crate::domain::timestamp::Timestamp;
 
 /// Subscription and alert of the portal's "Test action group": the same for every test.

@@ -111,7 +111,7 @@ pub struct Annotation {
 }
 
 /// What SIGNL4 calls a Signl.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alert {
     pub id: String,
     pub event_id: String,

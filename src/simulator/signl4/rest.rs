@@ -233,11 +233,11 @@ fn annotate(signl4: &Signl4, asked: &Asked) -> Answer {
     match signl4.annotate(id, user, message) {
         Ok(annotation) => Answer::ok(&json!({
             "id": annotation.id,
-            "alertId": id,
+            "teamId": signl4.alert(id).map(|alert| alert.team),
             "userId": user,
             "text": annotation.text,
             "type": 1,
-            "created": ticks(annotation.at),
+            "timestamp": ticks(annotation.at),
         })),
         Err(reason) => refuse(&reason),
     }
@@ -314,7 +314,7 @@ fn info(state: &State, alert: &Alert) -> Value {
         "lastModified": ticks(alert.modified_at),
         "status": {
             "statusCode": alert.status.code(),
-            "alertDeliveryStatus": { "statusCode": if alert.nobody_on_duty { 30 } else { 6 } },
+            "alertDeliveryStatus": { "alertId": alert.id, "statusCode": if alert.nobody_on_duty { 30 } else { 6 } },
         },
         "history": {
             "created": ticks(alert.created_at),
