@@ -25,7 +25,7 @@ pub use alert::{Alert, AlertState, Modification, MonitorCondition};
 pub use spec::{Activity, AlertSpec, Health, Incident, Log, Metric, Signal};
 pub use tenancy::{App, AppSecret, Role, Subscription, Tenant};
 
-use super::calls::{Answer, Asked, Call, Operation};
+use super::calls::{Answer, Asked, Call, Operation, append};
 use super::control;
 use super::faults::Faults;
 use super::front::{self, Service};
@@ -64,12 +64,28 @@ pub enum PrincipalName {
     DisplayName,
 }
 
+/// A refusal of Entra's by its AADSTS code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenError {
+    pub code: u32,
+    /// `invalid_client`, `temporarily_unavailable` …
+    pub error: String,
+    pub status: u16,
+    #[serde(default)]
+    pub text: String,
+}
+
 /// What the documentation leaves open, and what a test wants to vary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Knobs {
     /// `expires_in` of new tokens.
     pub token_seconds: u64,
+    /// `refresh_in` of new tokens, which only long-lived ones have.
+    pub refresh_seconds: Option<u64>,
+    /// Every request for a token is refused so.
+    pub token_error: Option<TokenError>,
     pub same_state: SameState,
     pub range_of: RangeOf,
     pub principal_name: PrincipalName,
@@ -85,6 +101,8 @@ impl Default for Knobs {
     fn default() -> Self {
         Self {
             token_seconds: 3599,
+            refresh_seconds: None,
+            token_error: None,
             same_state: SameState::default(),
             range_of: RangeOf::default(),
             principal_name: PrincipalName::default(),
@@ -167,7 +185,7 @@ impl Azure {
         let shared = Arc::new(Shared::new(State::default()));
         let record = {
             let shared = Arc::clone(&shared);
-            move |attempt| shared.change(|state| state.attempts.push(attempt))
+            move |attempt| shared.change(|state| append(&mut state.attempts, attempt))
         };
         let outbox = Outbox::new(clock.clone(), Schedule::azure(), stop.clone(), record)?;
         let faults = Faults::default();
@@ -283,7 +301,7 @@ impl Service for Azure {
     }
 
     fn log(&self, call: Call) {
-        self.shared.change(|state| state.calls.push(call));
+        self.shared.change(|state| append(&mut state.calls, call));
     }
 }
 

@@ -39,6 +39,17 @@ pub enum Operation {
     Other,
 }
 
+/// More than any test looks at; a simulator that runs for days forgets what is older.
+const LOG_MAX: usize = 20_000;
+
+/// Appends to a log, forgetting the oldest tenth when it is full.
+pub(super) fn append<T>(log: &mut Vec<T>, entry: T) {
+    if log.len() >= LOG_MAX {
+        log.drain(..LOG_MAX / 10);
+    }
+    log.push(entry);
+}
+
 /// A request, read whole.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -285,6 +296,15 @@ mod tests {
         ] {
             assert_eq!(redact_url(url), shown);
         }
+    }
+
+    #[test]
+    fn a_full_log_forgets_the_oldest() {
+        let mut log = Vec::new();
+        for number in 0..=LOG_MAX {
+            append(&mut log, number);
+        }
+        assert_eq!((log.len(), log[0], log.last()), (18_001, 2_000, Some(&20_000)));
     }
 
     #[test]

@@ -23,7 +23,8 @@ What goes wrong, on demand (same on both simulators):
   GET    faults                   the faults that are planned; DELETE forgets them
   POST   faults                   {\"operation\": \"…\", \"times\": 1, \"skip\": 0, \"delay_ms\": 0, \"answer_delay_ms\": 0, \"action\": …}
                                   action: \"answer\", {\"status\": {\"status\": 429, \"retry_after\": {\"seconds\": 30}}},
-                                  \"cut_unprocessed\", \"cut_processed\", \"cut_mid_body\", \"garbage\", {\"html\": {\"status\": 502}},
+                                  \"cut_unprocessed\", \"cut_processed\", \"cut_mid_body\", \"garbage\",
+                                  {\"body\": {\"status\": 400, \"body\": {}}}, {\"html\": {\"status\": 502}},
                                   {\"huge\": {\"bytes\": 1000000}}, \"hang\"
   POST   door                     {\"door\": \"open\" | \"unavailable\" | \"refused\", \"seconds\": 30}: refused needs seconds, as nobody
                                   could open it again

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::calls::{Asked, Operation};
@@ -40,6 +41,8 @@ pub enum Action {
     CutMidBody,
     /// The request takes effect; the answer has the usual status and a body that is no JSON.
     Garbage,
+    /// This status and JSON in place of processing.
+    Body { status: u16, body: Value },
     /// A proxy's HTML error page in place of processing.
     Html { status: u16 },
     /// The request takes effect; the answer has the usual status and a body of that many bytes.

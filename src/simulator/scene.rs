@@ -26,14 +26,13 @@ pub const JANE: &str = "Jane Doe";
 pub const JOHN: &str = "John Doe";
 /// Off duty: the user under which the bridge writes by REST.
 pub const BRIDGE_USER: &str = "Azure Bridge";
+pub const BRIDGE_USER_ID: &str = "dddddddd-1111-4222-8333-444444444444";
 
 /// Both simulators, furnished.
 #[derive(Clone, Debug)]
 pub struct Scene {
     pub azure: Azure,
     pub signl4: Signl4,
-    /// The id of [`BRIDGE_USER`].
-    pub bridge_user_id: String,
 }
 
 impl Scene {
@@ -46,8 +45,8 @@ impl Scene {
         let signl4 = Signl4::start(signl4, clock).await?;
         signl4.add_team(TEAM, TEAM_SECRET);
         signl4.add_api_key(API_KEY);
-        let bridge_user_id = furnish(&signl4).map_err(io::Error::other)?;
-        Ok(Self { azure, signl4, bridge_user_id })
+        furnish(&signl4).map_err(io::Error::other)?;
+        Ok(Self { azure, signl4 })
     }
 
     /// Registers the webhooks of a bridge that listens at `bridge_url`, with Basic credentials in their URLs.
@@ -83,10 +82,9 @@ secret   = "{TEAM_SECRET}"
 token    = "{SIGNL4_TOKEN}"
 base_url = "{}"
 api_key  = "{API_KEY}"
-user_id  = "{}"
+user_id  = "{BRIDGE_USER_ID}"
 "#,
-            self.signl4.url(),
-            self.bridge_user_id
+            self.signl4.url()
         )
         .is_err()
         {
@@ -96,10 +94,9 @@ user_id  = "{}"
     }
 }
 
-fn furnish(signl4: &Signl4) -> Result<String, ActionError> {
+fn furnish(signl4: &Signl4) -> Result<(), ActionError> {
     signl4.add_person(TEAM, JANE, "jane.doe@example.com")?;
     signl4.add_person(TEAM, JOHN, "john.doe@example.com")?;
-    let bridge = signl4.add_person(TEAM, BRIDGE_USER, "bridge@example.com")?;
-    signl4.set_duty(&bridge, false)?;
-    Ok(bridge)
+    signl4.add_person_as(BRIDGE_USER_ID, TEAM, BRIDGE_USER, "bridge@example.com")?;
+    signl4.set_duty(BRIDGE_USER_ID, false)
 }

@@ -23,7 +23,7 @@ pub use actions::ActionError;
 pub use alert::{Alert, AlertStatus, Annotation, Event, EventStatus, Habit, Hook, Person, Scenario, Team};
 pub use throttle::Limits;
 
-use super::calls::{Answer, Asked, Call, Operation};
+use super::calls::{Answer, Asked, Call, Operation, append};
 use super::control;
 use super::faults::Faults;
 use super::front::{self, Service};
@@ -213,7 +213,7 @@ impl Signl4 {
         let shared = Arc::new(Shared::new(State::new()));
         let record = {
             let shared = Arc::clone(&shared);
-            move |attempt| shared.change(|state| state.attempts.push(attempt))
+            move |attempt| shared.change(|state| append(&mut state.attempts, attempt))
         };
         let outbox = Outbox::new(clock.clone(), Schedule::signl4(), stop.clone(), record)?;
         let faults = Faults::default();
@@ -340,7 +340,7 @@ impl Service for Signl4 {
     }
 
     fn log(&self, call: Call) {
-        self.shared.change(|state| state.calls.push(call));
+        self.shared.change(|state| append(&mut state.calls, call));
     }
 }
 

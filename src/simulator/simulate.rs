@@ -21,6 +21,19 @@ pub struct SimulateOptions {
     pub habit: Option<Habit>,
 }
 
+impl Default for SimulateOptions {
+    /// Fixed ports, so that a configuration outlives a restart; Azure waits a tenth of its time between retries.
+    fn default() -> Self {
+        Self {
+            azure: ([127, 0, 0, 1], 8181).into(),
+            signl4: ([127, 0, 0, 1], 8282).into(),
+            bridge_url: None,
+            time_scale: 10,
+            habit: None,
+        }
+    }
+}
+
 /// Starts both simulators, writes to `out` how to use them, and keeps them until `until` is ready.
 pub async fn simulate(
     options: SimulateOptions,

@@ -39,14 +39,14 @@ pub(super) fn operation(asked: &Asked) -> Option<Operation> {
 /// `error` and status of an AADSTS code.
 struct Refusal {
     code: u32,
-    error: &'static str,
+    error: String,
     status: StatusCode,
     text: String,
 }
 
 impl Refusal {
-    fn new(code: u32, error: &'static str, status: StatusCode, text: impl Into<String>) -> Self {
-        Self { code, error, status, text: text.into() }
+    fn new(code: u32, error: &str, status: StatusCode, text: impl Into<String>) -> Self {
+        Self { code, error: error.to_owned(), status, text: text.into() }
     }
 }
 
@@ -61,6 +61,10 @@ pub(super) fn token(azure: &Azure, asked: &Asked) -> Answer {
 
 fn grant(state: &mut State, asked: &Asked, own: &str) -> Result<Answer, Refusal> {
     let bad = StatusCode::BAD_REQUEST;
+    if let Some(forced) = &state.knobs.token_error {
+        let status = StatusCode::from_u16(forced.status).unwrap_or(bad);
+        return Err(Refusal::new(forced.code, &forced.error, status, forced.text.clone()));
+    }
     let denied = StatusCode::UNAUTHORIZED;
     let form = asked.form();
     let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
@@ -154,13 +158,16 @@ fn grant(state: &mut State, asked: &Asked, own: &str) -> Result<Answer, Refusal>
         "ver": "1.0",
     }));
     state.tokens.insert(access_token.clone(), Token { tenant: tenant_id, client_id, expires_at });
-    Ok(Answer::ok(&json!({
+    let mut body = json!({
         "token_type": "Bearer",
         "expires_in": seconds,
         "ext_expires_in": seconds,
         "access_token": access_token,
-    }))
-    .with("cache-control", "no-store, no-cache".to_owned()))
+    });
+    if let (Some(refresh), Value::Object(body)) = (state.knobs.refresh_seconds, &mut body) {
+        body.insert("refresh_in".to_owned(), json!(refresh));
+    }
+    Ok(Answer::ok(&body).with("cache-control", "no-store, no-cache".to_owned()))
 }
 
 /// A token that looks like one; the signature is noise, as only Azure checks it.

@@ -116,6 +116,29 @@ async fn refused_tokens_carry_the_code_of_the_reason() {
 }
 
 #[tokio::test]
+async fn tokens_can_be_refused_with_any_code() {
+    let azure = azure().await;
+    let forced = TokenError {
+        code: 53_003,
+        error: "invalid_grant".to_owned(),
+        status: 400,
+        text: "Access has been blocked by Conditional Access policies.".to_owned(),
+    };
+    azure.knobs(|knobs| knobs.token_error = Some(forced));
+    let (status, body) = ask_token(&azure, TENANT, &[]).await;
+    assert_eq!((status.as_u16(), &body["error_codes"]), (400, &json!([53_003])));
+    azure.knobs(|knobs| {
+        knobs.token_error = None;
+        knobs.token_seconds = 86_399;
+        knobs.refresh_seconds = Some(43_199);
+    });
+    let form =
+        [("grant_type", "client_credentials"), ("client_id", CLIENT), ("client_secret", "s3cret"), ("scope", SCOPE)];
+    let (_, body) = ask_token(&azure, TENANT, &form).await;
+    assert_eq!((&body["expires_in"], &body["refresh_in"]), (&json!(86_399), &json!(43_199)));
+}
+
+#[tokio::test]
 async fn discovery_names_the_address_that_was_asked() {
     let azure = azure().await;
     let body: Value = client()

@@ -79,6 +79,7 @@ async fn bodies_can_be_garbage_html_and_huge() {
     let receiver = Receiver::start().await.unwrap();
     receiver.faults.plan(Fault::new(Action::Garbage));
     receiver.faults.plan(Fault::new(Action::Html { status: 502 }));
+    receiver.faults.plan(Fault::new(Action::Body { status: 409, body: serde_json::json!({ "code": 7 }) }));
     receiver.faults.plan(Fault::new(Action::Huge { bytes: 3_000_000 }));
     let garbage = post(&receiver).await.unwrap();
     assert_eq!(garbage.status(), 200);
@@ -86,6 +87,8 @@ async fn bodies_can_be_garbage_html_and_huge() {
     let html = post(&receiver).await.unwrap();
     assert_eq!((html.status().as_u16(), html.headers()["content-type"].to_str().unwrap()), (502, "text/html"));
     assert!(html.text().await.unwrap().contains("<h1>502 Bad Gateway</h1>"));
+    let body = post(&receiver).await.unwrap();
+    assert_eq!((body.status().as_u16(), body.text().await.unwrap().as_str()), (409, r#"{"code":7}"#));
     let huge = post(&receiver).await.unwrap();
     assert_eq!((huge.status().as_u16(), huge.bytes().await.unwrap().len()), (200, 3_000_000));
 }

@@ -43,7 +43,12 @@ impl Signl4 {
 
     /// Adds a person who is on duty in the team (its id or name); returns the person's id.
     pub fn add_person(&self, team: &str, name: &str, mail: &str) -> Result<String, ActionError> {
-        let id = Uuid::new_v4().to_string();
+        self.add_person_as(&Uuid::new_v4().to_string(), team, name, mail)
+    }
+
+    /// The same with an id that is known beforehand.
+    pub fn add_person_as(&self, id: &str, team: &str, name: &str, mail: &str) -> Result<String, ActionError> {
+        let id = id.to_owned();
         let person =
             Person { id: id.clone(), name: name.to_owned(), mail: mail.to_owned(), on_duty: true, habit: None };
         self.shared.change(|state| {
