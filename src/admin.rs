@@ -52,7 +52,7 @@ async fn index() -> &'static str {
      GET  /api/deliveries?state=dead   deliveries, newest first\n\
      GET  /api/events                  events and their verdicts, newest first\n\
      GET  /api/pages                   pages that are not ended\n\
-     POST /api/deliveries/{id}/replay  send a dead delivery again          (admin token)\n\
+     POST /api/deliveries/{id}/replay  send a dead delivery again; ?force=true although resolved  (admin token)\n\
      POST /api/deliveries/{id}/drop    give a delivery up                  (admin token)\n\
      POST /api/teams/{team}/pause?for=1h   hold Raises; Resolved passes    (admin token)\n\
      POST /api/teams/{team}/resume                                         (admin token)\n\n\
@@ -144,14 +144,21 @@ async fn pages(
     Ok(Json(rows).into_response())
 }
 
+#[derive(Deserialize)]
+struct Replay {
+    force: Option<bool>,
+}
+
 async fn replay(
     State(bridge): State<Arc<Bridge>>,
     headers: HeaderMap,
     Path(id): Path<String>,
+    Query(how): Query<Replay>,
 ) -> Result<Response, Problem> {
     may_write(&bridge, &headers)?;
     let id = DeliveryId::parse(&id).ok_or(Problem::NotFound)?;
-    changed(&bridge, Change::Replay(id), "only a dead delivery can be replayed").await
+    let change = Change::Replay { id, force: how.force.unwrap_or(false) };
+    changed(&bridge, change, "only a dead delivery can be replayed").await
 }
 
 async fn drop_delivery(
@@ -203,13 +210,16 @@ fn known_team(bridge: &Bridge, team: &str) -> Result<Destination, Problem> {
 async fn changed(bridge: &Bridge, change: Change, refusal: &'static str) -> Result<Response, Problem> {
     let until: Option<Timestamp> = match &change {
         Change::Pause { until, .. } => Some(*until),
-        Change::Replay(_) | Change::Drop(_) | Change::Resume { .. } | Change::ProbeAll | Change::Pulse => None,
+        Change::Replay { .. } | Change::Drop(_) | Change::Resume { .. } | Change::ProbeAll | Change::Pulse => None,
     };
     match bridge.store.change(change).await.map_err(|_| Problem::Unavailable)? {
         Changed::Done => {
             Ok(Json(json!({ "done": true, "until": until.map(|until| until.to_string()) })).into_response())
         }
         Changed::NotFound => Err(Problem::NotFound),
+        Changed::Not { state: "resolved" } => {
+            Err(Problem::Conflict("Azure has resolved this alert meanwhile; page all the same with force"))
+        }
         Changed::Not { .. } => Err(Problem::Conflict(refusal)),
     }
 }

@@ -118,7 +118,12 @@ enum Deliveries {
         json: bool,
     },
     /// Send a dead delivery again.
-    Replay { id: String },
+    Replay {
+        id: String,
+        /// Page although Azure has resolved the alert meanwhile.
+        #[arg(long)]
+        force: bool,
+    },
     /// Give a delivery up for good.
     Drop { id: String },
 }
@@ -183,7 +188,7 @@ fn command(cli: Cli) -> std::io::Result<Status> {
         Command::Deliveries { command } => with_config(&cli.config, cli.routes.as_deref(), &env, |config| {
             let wish = match command {
                 Deliveries::List { state, limit, json } => operate::Wish::List { state, limit, json },
-                Deliveries::Replay { id } => operate::Wish::Replay { id },
+                Deliveries::Replay { id, force } => operate::Wish::Replay { id, force },
                 Deliveries::Drop { id } => operate::Wish::Drop { id },
             };
             operate::ask(&config, &wish, out)

@@ -126,8 +126,9 @@ async fn read(bridge: &Bridge, request: Request) -> Result<(BTreeMap<String, Str
         return Err(Problem::Unavailable);
     }
     let headers = kept(request.headers());
-    let body =
-        tokio::time::timeout(bridge.body_time, gather(request.into_body())).await.unwrap_or(Err(Problem::BodyTimeout))?;
+    let body = tokio::time::timeout(bridge.body_time, gather(request.into_body()))
+        .await
+        .unwrap_or(Err(Problem::BodyTimeout))?;
     Ok((headers, body))
 }
 

@@ -13,6 +13,6 @@ pub mod outbox;
 #[cfg(test)]
 mod receiver;
 pub mod scene;
-pub mod shared;
 pub mod signl4;
 pub mod simulate;
+pub mod watched;

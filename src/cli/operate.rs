@@ -10,7 +10,7 @@ use crate::config::Config;
 
 pub(super) enum Wish {
     List { state: String, limit: usize, json: bool },
-    Replay { id: String },
+    Replay { id: String, force: bool },
     Drop { id: String },
     Pause { team: String, span: String },
     Resume { team: String },
@@ -20,7 +20,7 @@ impl Wish {
     fn path(&self) -> String {
         match self {
             Self::List { state, limit, .. } => format!("/api/deliveries?state={state}&limit={limit}"),
-            Self::Replay { id } => format!("/api/deliveries/{id}/replay"),
+            Self::Replay { id, force } => format!("/api/deliveries/{id}/replay?force={force}"),
             Self::Drop { id } => format!("/api/deliveries/{id}/drop"),
             Self::Pause { team, span } => format!("/api/teams/{team}/pause?for={span}"),
             Self::Resume { team } => format!("/api/teams/{team}/resume"),
@@ -70,7 +70,9 @@ pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io:
             }
             404 => match wish {
                 Wish::Pause { team, .. } | Wish::Resume { team } => format!("error: no team `{team}` is configured"),
-                Wish::Replay { id } | Wish::Drop { id } => format!("error: no delivery `{id}`; see `deliveries list`"),
+                Wish::Replay { id, .. } | Wish::Drop { id } => {
+                    format!("error: no delivery `{id}`; see `deliveries list`")
+                }
                 Wish::List { .. } => format!("error: {why}"),
             },
             status => format!("error: {why} (status {status})"),
@@ -79,7 +81,7 @@ pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io:
     match wish {
         Wish::List { json: true, .. } => writeln!(out, "{text}")?,
         Wish::List { state, .. } => table(&body, state, out)?,
-        Wish::Replay { id } => writeln!(out, "{id} goes out again now")?,
+        Wish::Replay { id, .. } => writeln!(out, "{id} goes out again now")?,
         Wish::Drop { id } => writeln!(out, "{id} is dropped")?,
         Wish::Pause { team, .. } => {
             let until = body.get("until").and_then(Value::as_str).unwrap_or("");

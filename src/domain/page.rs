@@ -166,6 +166,17 @@ impl Page {
     pub fn is_held(&self) -> bool {
         matches!(self.phase, Phase::Held { .. })
     }
+
+    /// The page as it is when an operator sends its dead Raise again.
+    #[must_use]
+    pub fn revived(mut self, body: Value) -> Self {
+        if matches!(self.phase, Phase::Ended { why: Ending::NotRaised }) {
+            self.phase = Phase::Raising;
+            self.signl4 = Ledger { seen: None, wanted: Some(PageState::Open) };
+            self.body = Some(body);
+        }
+        self
+    }
 }
 
 /// A stored delivery that is neither done nor given up.

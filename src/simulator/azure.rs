@@ -30,7 +30,7 @@ use super::control;
 use super::faults::Faults;
 use super::front::{self, Service};
 use super::outbox::{Attempt, Outbox, Schedule};
-use super::shared::{Shared, TimedOut};
+use super::watched::{TimedOut, Watched};
 use crate::clock::Clock;
 use crate::domain::timestamp::Timestamp;
 
@@ -161,7 +161,7 @@ impl fmt::Debug for State {
 /// A running simulator of Azure; clones are handles of the same one, which stops with the last of them.
 #[derive(Clone)]
 pub struct Azure {
-    shared: Arc<Shared<State>>,
+    shared: Arc<Watched<State>>,
     outbox: Outbox,
     faults: Faults,
     clock: Clock,
@@ -182,7 +182,7 @@ impl Azure {
     pub async fn start(listen: SocketAddr, clock: Clock) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let running = Arc::new(stop.clone().drop_guard());
-        let shared = Arc::new(Shared::new(State::default()));
+        let shared = Arc::new(Watched::new(State::default()));
         let record = {
             let shared = Arc::clone(&shared);
             move |attempt| shared.change(|state| append(&mut state.attempts, attempt))

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use schedule::{Attempt, RetriedAnswers, Schedule, Sent};
 
 use super::calls::{readable, redact_url};
-use super::shared::TimedOut;
+use super::watched::TimedOut;
 use crate::clock::Clock;
 
 /// A webhook to be sent.

@@ -11,22 +11,22 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::calls::{Answer, Asked, Call, Operation};
 use super::faults::Faults;
 use super::front::{self, Service};
-use super::shared::Shared;
+use super::watched::Watched;
 use crate::clock::Clock;
 
 pub(super) struct Receiver {
     pub(super) url: String,
     pub(super) faults: Faults,
-    calls: Arc<Shared<Vec<Call>>>,
+    calls: Arc<Watched<Vec<Call>>>,
     _running: DropGuard,
 }
 
-struct Desk(Arc<Shared<Vec<Call>>>);
+struct Desk(Arc<Watched<Vec<Call>>>);
 
 impl Receiver {
     pub(super) async fn start() -> io::Result<Self> {
         let stop = CancellationToken::new();
-        let calls = Arc::new(Shared::new(Vec::new()));
+        let calls = Arc::new(Watched::new(Vec::new()));
         let faults = Faults::default();
         let address = front::start(([127, 0, 0, 1], 0).into(), Clock::System, faults.clone(), stop.clone(), |_| {
             Desk(Arc::clone(&calls))

@@ -28,7 +28,7 @@ use super::control;
 use super::faults::Faults;
 use super::front::{self, Service};
 use super::outbox::{Attempt, Outbox, Schedule};
-use super::shared::{Shared, TimedOut};
+use super::watched::{TimedOut, Watched};
 use crate::clock::Clock;
 
 /// A second `new` with an external id that was used before; SIGNL4's documentation does not say.
@@ -189,7 +189,7 @@ impl fmt::Debug for State {
 /// A running simulator of SIGNL4; clones are handles of the same one, which stops with the last of them.
 #[derive(Clone)]
 pub struct Signl4 {
-    shared: Arc<Shared<State>>,
+    shared: Arc<Watched<State>>,
     outbox: Outbox,
     faults: Faults,
     clock: Clock,
@@ -210,7 +210,7 @@ impl Signl4 {
     pub async fn start(listen: SocketAddr, clock: Clock) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let running = Arc::new(stop.clone().drop_guard());
-        let shared = Arc::new(Shared::new(State::new()));
+        let shared = Arc::new(Watched::new(State::new()));
         let record = {
             let shared = Arc::clone(&shared);
             move |attempt| shared.change(|state| append(&mut state.attempts, attempt))

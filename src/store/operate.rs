@@ -4,16 +4,21 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
 use super::holds::Holds;
-use super::rows::state;
-use crate::domain::delivery::Destination;
+use super::rows::{self, state};
+use crate::domain::delivery::{Call, Destination};
+use crate::domain::event::Condition;
 use crate::domain::id::DeliveryId;
+use crate::domain::page::{Ending, Phase};
 use crate::domain::timestamp::Timestamp;
 
 /// An operator's wish.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// A dead delivery becomes due again.
-    Replay(DeliveryId),
+    /// A dead delivery becomes due again; a Raise of an alert that Azure has resolved only by force.
+    Replay {
+        id: DeliveryId,
+        force: bool,
+    },
     /// A delivery that is not under way is given up for good.
     Drop(DeliveryId),
     /// Raises to a destination wait until then.
@@ -47,18 +52,8 @@ pub(super) fn change(
     now: Timestamp,
 ) -> Result<Changed, StoreError> {
     match change {
-        Change::Replay(id) => move_from(connection, *id, &[state::DEAD], |id| {
-            connection
-                .prepare_cached(
-                    "UPDATE delivery SET state = ?2, due = ?3, finished_at = NULL, created_at = ?3 WHERE id = ?1",
-                )?
-                .execute(params![id.uuid(), state::DUE, now.as_millis()])
-        }),
-        Change::Drop(id) => move_from(connection, *id, &[state::DEAD, state::DUE], |id| {
-            connection
-                .prepare_cached("UPDATE delivery SET state = ?2, finished_at = ?3 WHERE id = ?1")?
-                .execute(params![id.uuid(), state::DROPPED, now.as_millis()])
-        }),
+        Change::Replay { id, force } => replay(connection, *id, *force, now),
+        Change::Drop(id) => give_up(connection, *id, now),
         Change::Pause { destination, until } => {
             holds.pause(connection, destination, Some(*until))?;
             Ok(Changed::Done)
@@ -80,6 +75,64 @@ pub(super) fn change(
             Ok(Changed::Done)
         }
     }
+}
+
+/// A dead Raise comes back with its page: what happens to the alert from now on reaches it again.
+fn replay(connection: &Connection, id: DeliveryId, force: bool, now: Timestamp) -> Result<Changed, StoreError> {
+    let call: Option<Call> = connection
+        .prepare_cached("SELECT call FROM delivery WHERE id = ?1")?
+        .query_row([id.uuid()], |row| rows::json(row, 0))
+        .optional()?;
+    let mut page = None;
+    if let Some(Call::Raise { page: raised, body, .. }) = &call
+        && let Some(key) = rows::alert_of(connection, raised)?
+    {
+        let known = rows::known(connection, &key)?;
+        if known.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Resolved) && !force {
+            return Ok(Changed::Not { state: "resolved" });
+        }
+        page = known.pages.into_iter().find(|page| page.id == *raised).map(|page| page.revived(body.clone()));
+    }
+    let changed = move_from(connection, id, &[state::DEAD], |id| {
+        connection
+            .prepare_cached(
+                "UPDATE delivery SET state = ?2, due = ?3, finished_at = NULL, created_at = ?3 WHERE id = ?1",
+            )?
+            .execute(params![id.uuid(), state::DUE, now.as_millis()])
+    })?;
+    if let (Changed::Done, Some(page)) = (changed, page) {
+        rows::put_page(connection, &page)?;
+    }
+    Ok(changed)
+}
+
+/// A dropped Raise ends its page: what stands behind it has nothing to change.
+fn give_up(connection: &Connection, id: DeliveryId, now: Timestamp) -> Result<Changed, StoreError> {
+    let changed =
+        move_from(connection, id, &[state::DEAD, state::DUE], |id| {
+            connection
+                .prepare_cached("UPDATE delivery SET state = ?2, finished_at = ?3 WHERE id = ?1")?
+                .execute(params![id.uuid(), state::DROPPED, now.as_millis()])
+        })?;
+    if changed != Changed::Done {
+        return Ok(changed);
+    }
+    let call: Call = connection
+        .prepare_cached("SELECT call FROM delivery WHERE id = ?1")?
+        .query_row([id.uuid()], |row| rows::json(row, 0))?;
+    if let Call::Raise { page: raised, .. } = &call
+        && let Some(key) = rows::alert_of(connection, raised)?
+    {
+        let known = rows::known(connection, &key)?;
+        if let Some(mut page) = known.pages.into_iter().find(|page| page.id == *raised && !page.is_ended()) {
+            page.phase = Phase::Ended { why: Ending::NotRaised };
+            rows::put_page(connection, &page)?;
+        }
+        connection
+            .prepare_cached("UPDATE delivery SET state = ?2, finished_at = ?3 WHERE lane = ?1 AND state = 0")?
+            .execute(params![call.lane(), state::SUPERSEDED, now.as_millis()])?;
+    }
+    Ok(changed)
 }
 
 fn move_from(

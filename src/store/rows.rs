@@ -148,18 +148,7 @@ pub(super) fn apply(
             .execute(params![alert.key.as_str(), alert.heard_at.as_millis(), serde_json::to_string(alert)?])?;
     }
     for page in &verdict.pages {
-        connection
-            .prepare_cached(
-                "INSERT INTO page (id, alert, number, ended, state) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, state = excluded.state",
-            )?
-            .execute(params![
-                page.id.as_str(),
-                page.alert.as_str(),
-                page.number,
-                page.is_ended(),
-                serde_json::to_string(page)?
-            ])?;
+        put_page(connection, page)?;
     }
     for (id, how) in &verdict.finished {
         let state = match how {
@@ -183,6 +172,22 @@ pub(super) fn apply(
             ],
         )?;
     }
+    Ok(())
+}
+
+pub(super) fn put_page(connection: &Connection, page: &Page) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO page (id, alert, number, ended, state) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, state = excluded.state",
+        )?
+        .execute(params![
+            page.id.as_str(),
+            page.alert.as_str(),
+            page.number,
+            page.is_ended(),
+            serde_json::to_string(page)?
+        ])?;
     Ok(())
 }
 

@@ -159,9 +159,11 @@ async fn strange_alerts_are_still_pages() {
         with("/data/essentials/firedDateTime", json!(12.5), 5).to_string(),
         with("/data/essentials/monitoringService", json!("Something New"), 6).to_string(),
         with("/data/essentials/description", json!("x".repeat(200_000)), 7).to_string(),
-        with("/data/essentials/description", json!("first"), 8)
-            .to_string()
-            .replacen("\"description\":", "\"description\":\"doubled key\",\"description\":", 1),
+        with("/data/essentials/description", json!("first"), 8).to_string().replacen(
+            "\"description\":",
+            "\"description\":\"doubled key\",\"description\":",
+            1,
+        ),
     ];
     for body in &bodies {
         assert_eq!(town.post(&town.azure_url(), body.clone()).await.status(), 200);

@@ -8,7 +8,7 @@ use signl4_azure_bridge::simulator::calls::Operation;
 use signl4_azure_bridge::simulator::faults::{Action, Door, Fault, RetryAfter};
 use signl4_azure_bridge::simulator::scene::{JANE, TEAM, TEAM_SECRET};
 use signl4_azure_bridge::simulator::signl4::AlertStatus;
-use signl4_azure_bridge::store::Change;
+use signl4_azure_bridge::store::{Change, Changed};
 
 use crate::town::{Plan, Town, set_role};
 
@@ -23,7 +23,9 @@ fn raises(town: &Town) -> usize {
 
 #[tokio::test]
 async fn at_least_once_a_busy_signl4_is_asked_again_when_it_said() {
-    for (wish, seconds) in [(RetryAfter::Seconds(30), 30), (RetryAfter::Date(30), 30), (RetryAfter::Raw("1e300".into()), 0)] {
+    for (wish, seconds) in
+        [(RetryAfter::Seconds(30), 30), (RetryAfter::Date(30), 30), (RetryAfter::Raw("1e300".into()), 0)]
+    {
         let town = Town::new().await;
         town.scene.signl4.faults().plan(Fault::throttled(wish.clone()).on(Operation::Webhook));
         let id = town.scene.azure.fire(alert()).unwrap();
@@ -42,7 +44,7 @@ async fn at_least_once_a_busy_signl4_is_asked_again_when_it_said() {
 #[tokio::test]
 async fn an_outage_of_signl4_ends_with_the_page_and_wakes_nobody_for_what_resolved() {
     let town = Town::new().await;
-    town.scene.signl4.faults().set_door(Door::Refusing).await;
+    town.scene.signl4.faults().set_door(Door::Refused).await;
     let lasting = town.scene.azure.fire(alert()).unwrap();
     let passing = town.scene.azure.fire(alert()).unwrap();
     town.settle().await;
@@ -108,10 +110,9 @@ async fn a_refused_raise_is_dead_and_can_be_replayed_or_dropped() {
     let dead = town.deliveries("dead").await;
     assert_eq!(dead.len(), 2);
     assert_eq!(town.deliveries("due").await.len(), 0);
-    let find = |alert: &str| -> DeliveryId {
-        dead.iter().find(|row| format!("{:?}", row.call).contains(alert)).unwrap().id
-    };
-    town.bridge.store.change(Change::Replay(find(&replayed))).await.unwrap();
+    let find =
+        |alert: &str| -> DeliveryId { dead.iter().find(|row| format!("{:?}", row.call).contains(alert)).unwrap().id };
+    town.bridge.store.change(Change::Replay { id: find(&replayed), force: false }).await.unwrap();
     town.bridge.store.change(Change::Drop(find(&dropped))).await.unwrap();
     town.settle().await;
     town.page(&replayed);
@@ -127,12 +128,32 @@ async fn a_replayed_page_takes_part_in_the_life_of_its_alert_again() {
     let id = town.scene.azure.fire(alert()).unwrap();
     town.settle().await;
     let dead = town.deliveries("dead").await.remove(0).id;
-    town.bridge.store.change(Change::Replay(dead)).await.unwrap();
+    town.bridge.store.change(Change::Replay { id: dead, force: false }).await.unwrap();
     town.settle().await;
     town.clock.advance(Duration::from_mins(1));
     town.scene.azure.resolve(&id).unwrap();
     town.settle().await;
     assert_eq!(town.page(&id).status, AlertStatus::Closed);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_dead_page_of_a_resolved_alert_is_replayed_only_by_force() {
+    let town = Town::new().await;
+    town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook));
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.clock.advance(Duration::from_mins(1));
+    town.scene.azure.resolve(&id).unwrap();
+    town.settle().await;
+    let dead = town.deliveries("dead").await.remove(0).id;
+    let refused = town.bridge.store.change(Change::Replay { id: dead, force: false }).await.unwrap();
+    assert_eq!(refused, Changed::Not { state: "resolved" });
+    town.settle().await;
+    assert_eq!(town.pages(&id).len(), 0);
+    town.bridge.store.change(Change::Replay { id: dead, force: true }).await.unwrap();
+    town.settle().await;
+    town.page(&id);
     town.close().await;
 }
 
@@ -247,7 +268,7 @@ async fn in_order_a_slow_lane_does_not_let_resolved_overtake_its_fired() {
     town.scene.azure.resolve(&id).unwrap();
     town.settle().await;
     assert_eq!(town.page(&id).status, AlertStatus::Closed, "the resolve went out alone, behind what may have arrived");
-    town.scene.signl4.webhooks().release(signl4_azure_bridge::simulator::outbox::Order::Kept).await;
+    town.scene.signl4.webhooks().release(signl4_azure_bridge::simulator::outbox::Order::AsHeld).await;
     town.after(Duration::from_mins(2)).await;
     assert_eq!(raises(&town), 2, "one raise, one resolve");
     town.close().await;

@@ -226,7 +226,8 @@ fn write_configuration(scene: &Scene, folder: &Path, plan: &Plan) {
             .map(|line| format!("{line}\n"))
             .collect();
     }
-    let server = "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\n[routing]\nfallback_team = \"ops\"\n\n";
+    let server =
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\n[routing]\nfallback_team = \"ops\"\n\n";
     let toml = format!("{server}{scene_toml}\n{}", plan.extra);
     std::fs::write(folder.join("bridge.toml"), toml).unwrap();
     std::fs::create_dir(folder.join("routes")).unwrap();

@@ -7,16 +7,16 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::simulator::faults::{Action, Door, Fault};
 use crate::simulator::receiver::Receiver;
-use crate::simulator::shared::Shared;
+use crate::simulator::watched::Watched;
 
 struct Sender {
     outbox: Outbox,
-    attempts: Arc<Shared<Vec<Attempt>>>,
+    attempts: Arc<Watched<Vec<Attempt>>>,
 }
 
 impl Sender {
     fn new(schedule: Schedule) -> Self {
-        let attempts = Arc::new(Shared::new(Vec::new()));
+        let attempts = Arc::new(Watched::new(Vec::new()));
         let record = {
             let attempts = Arc::clone(&attempts);
             move |attempt| attempts.change(|all: &mut Vec<Attempt>| all.push(attempt))

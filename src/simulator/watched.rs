@@ -23,12 +23,12 @@ impl TimedOut {
 
 /// A simulator's state and the announcement of its changes.
 #[derive(Debug)]
-pub struct Shared<S> {
+pub struct Watched<S> {
     state: Mutex<S>,
     changed: watch::Sender<u64>,
 }
 
-impl<S> Shared<S> {
+impl<S> Watched<S> {
     pub fn new(state: S) -> Self {
         Self { state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
@@ -74,7 +74,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_wakes_the_waiting() {
-        let shared = Arc::new(Shared::new(0));
+        let shared = Arc::new(Watched::new(0));
         let waiting = tokio::spawn({
             let shared = Arc::clone(&shared);
             async move { shared.wait_for("two", Duration::from_secs(10), |count| (*count == 2).then_some("two")).await }
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_in_vain_names_what_was_missing() {
-        let shared = Shared::new(());
+        let shared = Watched::new(());
         let error = shared.wait_for("a page", Duration::from_millis(1), |()| None::<()>).await.unwrap_err();
         assert_eq!(error.to_string(), "a page did not happen within 0.001 s");
     }
