@@ -26,6 +26,7 @@ use crate::secret::Secret;
 use crate::store::{Change, OpenError, Slots, Store};
 use crate::telemetry::Telemetry;
 use crate::tokens::Tokens;
+use crate::watch::Watch;
 use crate::worker::{Outbound, Worker};
 use crate::{admin, azure, http, intake, signl4, watch};
 
@@ -114,6 +115,7 @@ pub struct App {
     admin_listener: TcpListener,
     leased: UnboundedReceiver<Vec<Delivery>>,
     writer: std::thread::JoinHandle<()>,
+    changes: Watch,
 }
 
 impl App {
@@ -133,6 +135,7 @@ impl App {
         let tokens = Arc::new(Tokens::new(options.clock.clone()));
         let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &options.clock)));
         let telemetry = Arc::new(Telemetry::default());
+        let changes = watch::watch(&config.watched);
         let worker = Worker {
             store: opened.store.clone(),
             outbound: Arc::clone(&outbound),
@@ -166,12 +169,13 @@ impl App {
             admin_listener,
             leased: opened.leased,
             writer: opened.writer,
+            changes,
         })
     }
 
     /// Serves until `stop`, then drains. `works` is false where a test steps the worker by hand.
     pub async fn run(self, stop: CancellationToken, works: bool) -> Result<(), RunError> {
-        let Self { bridge, worker, listener, admin_listener, leased, writer, address, admin_address } = self;
+        let Self { bridge, worker, listener, admin_listener, leased, writer, changes, address, admin_address } = self;
         announce(&bridge, address, admin_address);
         let (closing, closing_admin, idle) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -188,7 +192,7 @@ impl App {
                 }
             }
         });
-        let mut keeping = tokio::spawn(keep_house(Arc::clone(&bridge), idle.clone()));
+        let mut keeping = tokio::spawn(keep_house(Arc::clone(&bridge), changes, idle.clone()));
 
         let ended_early = tokio::select! {
             () = stop.cancelled() => None,
@@ -267,8 +271,7 @@ fn announce(bridge: &Bridge, address: SocketAddr, admin_address: SocketAddr) {
 }
 
 /// Tokens ahead of their expiry, old rows out, configuration when it changes.
-async fn keep_house(bridge: Arc<Bridge>, idle: CancellationToken) {
-    let mut reloads = watch::watch(&bridge.config.load().watched);
+async fn keep_house(bridge: Arc<Bridge>, mut changes: Watch, idle: CancellationToken) {
     let mut tend = tokio::time::interval(TEND_TOKENS_EVERY);
     let mut retain = tokio::time::interval(RETAIN_EVERY);
     loop {
@@ -276,10 +279,10 @@ async fn keep_house(bridge: Arc<Bridge>, idle: CancellationToken) {
             () = idle.cancelled() => return,
             _ = tend.tick() => bridge.tokens.tend(),
             _ = retain.tick() => retain_all(&bridge, &idle).await,
-            why = reloads.wanted() => {
+            why = changes.wanted() => {
                 tracing::info!(?why, "reading the configuration anew");
                 if bridge.reload().await.is_ok() {
-                    reloads.follow(&bridge.config.load().watched);
+                    changes.follow(&bridge.config.load().watched);
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! A log line is a sentence for people with fields for machines: `event.id`, `delivery.id`, `page.id`, `attempt`, `side`,
 //! `outcome`, `duration_ms`. One `info` line per event and per attempt; `error` only when a person must act.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -224,7 +225,10 @@ pub enum LogFormat {
 pub fn start_log(format: LogFormat, quiet: bool) {
     let default = if quiet { "off" } else { "info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Human => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -1,1 +1,143 @@
-//! stand-in
+//! The admin listener: readiness, metrics, reads and writes, and the reload that changes nothing when it is wrong.
+
+use serde_json::Value;
+use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric};
+use signl4_azure_bridge::simulator::calls::Operation;
+use signl4_azure_bridge::simulator::faults::{Door, Fault};
+
+use crate::town::Town;
+
+fn alert() -> AlertSpec {
+    AlertSpec::metric("CPU above 90 %", "vm-web-1", Metric::default())
+}
+
+async fn get(town: &Town, path: &str) -> (u16, Value) {
+    let answer = town.http.get(format!("{}{path}", town.admin)).send().await.unwrap();
+    let status = answer.status().as_u16();
+    (status, answer.json().await.unwrap_or_default())
+}
+
+async fn post(town: &Town, path: &str, token: Option<&str>) -> u16 {
+    let mut request = town.http.post(format!("{}{path}", town.admin));
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn ready_is_200_exactly_when_an_event_can_be_stored() {
+    let town = Town::new().await;
+    assert_eq!(town.http.get(format!("{}/healthz", town.admin)).send().await.unwrap().status(), 200);
+    assert_eq!(get(&town, "/readyz").await.0, 200);
+
+    town.scene.signl4.faults().set_door(Door::Refused).await;
+    town.scene.azure.faults().set_door(Door::Refused).await;
+    town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.clock.advance(std::time::Duration::from_secs(90));
+    let (status, body) = get(&town, "/readyz").await;
+    assert_eq!(status, 200, "what we need for sending makes nothing unready");
+    assert_eq!(body["due"], 1);
+    assert!(body["oldest_due_age_seconds"].as_u64().unwrap() >= 60, "{body}");
+    assert!(body["credentials"].as_array().unwrap().iter().any(|it| it["side"] == "azure"), "{body}");
+
+    let saboteur = rusqlite::Connection::open(town.folder.path().join("bridge.db")).unwrap();
+    saboteur.execute_batch("ALTER TABLE pulse RENAME TO hidden").unwrap();
+    let (status, body) = get(&town, "/readyz").await;
+    assert_eq!((status, &body["ready"]), (503, &Value::Bool(false)));
+    assert!(body["problem"].is_string());
+    saboteur.execute_batch("ALTER TABLE hidden RENAME TO pulse").unwrap();
+    assert_eq!(get(&town, "/readyz").await.0, 200);
+
+    town.scene.signl4.faults().set_door(Door::Open).await;
+    town.scene.azure.faults().set_door(Door::Open).await;
+    town.after(std::time::Duration::from_mins(10)).await;
+    town.close().await;
+}
+
+#[tokio::test]
+async fn writes_need_the_token_that_is_made_beside_the_store() {
+    use std::os::unix::fs::PermissionsExt;
+    let town = Town::new().await;
+    let path = town.folder.path().join("bridge.admin-token");
+    let token = std::fs::read_to_string(&path).unwrap();
+    assert!(token.len() >= 32);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook));
+    town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    let (_, dead) = get(&town, "/api/deliveries?state=dead").await;
+    let id = dead[0]["id"].as_str().unwrap();
+    for (path, with_token) in [
+        (format!("/api/deliveries/{id}/replay"), 200),
+        (format!("/api/deliveries/{id}/replay"), 409),
+        ("/api/deliveries/00000000-0000-0000-0000-000000000000/drop".to_owned(), 404),
+        ("/api/teams/ops/pause?for=1h".to_owned(), 200),
+        ("/api/teams/ops/pause".to_owned(), 400),
+        ("/api/teams/ops/resume".to_owned(), 200),
+        ("/api/teams/nobody/resume".to_owned(), 404),
+    ] {
+        assert_eq!(post(&town, &path, None).await, 401, "{path}");
+        assert_eq!(post(&town, &path, Some("wrong")).await, 401, "{path}");
+        assert_eq!(post(&town, &path, Some(&token)).await, with_token, "{path}");
+    }
+    assert_eq!(get(&town, "/api/deliveries?state=nonsense").await.0, 400);
+    assert_eq!(get(&town, "/api/nonsense").await.0, 404);
+    town.settle().await;
+    assert_eq!(town.scene.signl4.alerts().len(), 1);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn metrics_tell_what_happened() {
+    let town = Town::new().await;
+    town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    let text = town.http.get(format!("{}/metrics", town.admin)).send().await.unwrap().text().await.unwrap();
+    for line in [
+        "bridge_requests_total{endpoint=\"azure\",status=\"200\"} 1",
+        "bridge_events_total{side=\"azure\",kind=\"fired\",reason=\"raised\"} 1",
+        "bridge_attempts_total{side=\"signl4\",kind=\"raise\",outcome=\"accepted\"} 1",
+        "bridge_deliveries{state=\"due\"} 0",
+        "bridge_pages_open 1",
+        "bridge_oldest_due_age_seconds 0",
+    ] {
+        assert!(text.lines().any(|said| said == line), "{line} is not in\n{text}");
+    }
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_bad_reload_changes_nothing_and_a_good_one_everything() {
+    let town = Town::new().await;
+    let routes = town.folder.path().join("routes/10-test.toml");
+    std::fs::write(&routes, "[[route]]\nname = \"x\"\nteam = \"nobody\"\n").unwrap();
+    let refused = town.bridge.reload().await.unwrap_err().to_string();
+    assert!(refused.contains("10-test.toml:3") && refused.contains("nobody"), "{refused}");
+    let before = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.page(&before);
+    std::fs::write(&routes, "[[route]]\nname = \"quiet\"\nteam = \"ops\"\npage = false\n").unwrap();
+    town.bridge.reload().await.unwrap();
+    let after = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    assert_eq!(town.pages(&after).len(), 0, "recorded only, as the new route says");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_changed_route_file_is_taken_over_without_a_word() {
+    let town = Town::new().await;
+    let routes = town.folder.path().join("routes/10-test.toml");
+    let fresh = town.folder.path().join("routes/.new");
+    std::fs::write(&fresh, "[[route]]\nname = \"one\"\nteam = \"ops\"\n[[route]]\nname = \"two\"\nteam = \"ops\"\nmatch = { severity = [\"Sev4\"] }\n").unwrap();
+    std::fs::rename(&fresh, &routes).unwrap();
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(10), async {
+        while town.bridge.rules.load().routes.len() != 2 {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(waited.await.is_ok(), "the watcher saw the change");
+    town.close().await;
+}

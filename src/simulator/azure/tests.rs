@@ -1,3 +1,5 @@
+//! The simulated Azure through its front door: shapes, errors, webhooks and their retries.
+
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! The front of a simulator: faults, doors, and the log of calls.
+
 use std::time::Duration;
 
 use reqwest::Client;

@@ -1,3 +1,5 @@
+//! Outgoing webhooks: schedules, blackouts, loss, duplicates and order.
+
 use std::sync::Arc;
 use std::time::Duration;
 

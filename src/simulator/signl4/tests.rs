@@ -1,3 +1,5 @@
+//! The simulated SIGNL4 through its front door: webhook, REST, people, outbound events.
+
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! The `simulate` subcommand: what it says works when tried.
+
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
