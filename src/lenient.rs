@@ -3,6 +3,9 @@
 //! A pager must not lose an alert because a number came as a string. Every reader here answers "nothing" instead of
 //! failing, so the worst that bad input can do is a page with fewer facts. Texts are capped: a body may have 1 MiB.
 
+#[cfg(test)]
+pub(crate) mod mutate;
+
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};

@@ -114,29 +114,30 @@ pub fn render_unreadable(problem: &str, connection: &ConnectionName) -> Rendered
 
 /// A notice that somebody's alerts arrive here and are not paged; it shows nothing of the alerts.
 pub fn render_foreign(subscription: Option<&SubscriptionId>, connection: &ConnectionName) -> Rendered {
-    let name = subscription.map_or_else(|| "without a subscription".to_owned(), |id| text::clip(id.as_str(), 64));
-    let (title, sender, mend) = if subscription.is_some() {
-        (
+    let name = subscription.map(|id| text::clip(id.as_str(), 64));
+    let (title, what, mend) = match &name {
+        Some(name) => (
             format!("Alerts of subscription {name} are not paged"),
-            format!("Alerts of the Azure subscription {name} arrive on the connection {connection}"),
+            format!(
+                "Alerts of the Azure subscription {name} arrive on the connection {connection}, which does not list it"
+            ),
             format!("Add it to `subscriptions` of [azure.{connection}]"),
-        )
-    } else {
-        (
-            format!("Alerts {name} are not paged ({connection})"),
+        ),
+        None => (
+            format!("Alerts without a subscription are not paged ({connection})"),
             format!("Alerts that name no Azure subscription arrive on the connection {connection}"),
             "Turn on the common alert schema in the action group".to_owned(),
-        )
+        ),
     };
-    let why = if subscription.is_some() { ", which does not list it" } else { "" };
+    let parameters = [("Subscription", name), ("Connection", Some(connection.to_string()))];
     Rendered {
         title: text::clip(&title, TITLE_CHARS),
         message: format!(
-            "{sender}{why}. They are kept and nobody is paged.\n\
+            "{what}. They are kept and nobody is paged.\n\
              {mend}, or detach the action group that calls this bridge.\n\
              This notice comes at most once a day for each subscription."
         ),
-        parameters: vec![("Subscription".to_owned(), name), ("Connection".to_owned(), connection.to_string())],
+        parameters: parameters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
     }
 }
 
@@ -224,7 +225,7 @@ fn message(notification: &Notification, said: &Said, title: &str) -> String {
     );
     let mut body = text::clip(&text::lines(&lines), MESSAGE_CHARS);
     if body.is_empty() {
-        "Azure sent no more than this.".clone_into(&mut body);
+        "Azure sent no details; look at the alert in the Azure portal.".clone_into(&mut body);
     }
     if let Some(note) = write_back_note(notification) {
         body.push('\n');
@@ -270,3 +271,6 @@ fn parameters(notification: &Notification, said: Said, portal: &str) -> Vec<(Str
     .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|value| !value.is_empty())?)))
     .collect()
 }
+
+#[cfg(test)]
+mod tests;

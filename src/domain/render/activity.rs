@@ -60,11 +60,12 @@ pub(super) fn activity_log(notification: &Notification) -> Said {
     if !said.lead.contains(target.as_str()) {
         said.fact = text::clip(&target, 40);
     }
+    said.resource = Some(target).filter(|target| !target.is_empty());
     said.condition = status.as_deref().map(|status| match sub_status {
         Some(sub_status) => format!("{status}, {sub_status}"),
         None => status.to_owned(),
     });
-    said.lines.extend(message.as_deref().map(|message| text::clip(message, 600)));
+    said.lines.extend(message.as_deref().map(|message| text::clip(&text::without_ids(message), 600)));
     said.lines.extend(text::stated("By", caller.as_deref()));
     said.lines.extend(text::stated("Operation", operation.as_deref()));
     said.lines.extend(text::stated("Status", said.condition.as_deref()));
@@ -171,17 +172,18 @@ pub(super) fn service_health(notification: &Notification, portal: &str) -> Said 
     let planned = kind == "Planned maintenance";
     let kind = if state.is_empty() { kind.to_owned() } else { format!("{state}{}", lower_first(kind)) };
     let shown = |text: &Option<String>| text.as_deref().map(text::one_line).filter(|text| !text.is_empty());
+    let (service_name, region_name) = (shown(service).unwrap_or_default(), shown(region).unwrap_or_default());
     let mut said = Said { has_place: true, says_over: !state.is_empty(), ..Said::default() };
-    said.lead = format!(
-        "{kind}: {}",
-        service_health_subject(
-            shown(title).unwrap_or_default(),
-            &shown(service).unwrap_or_default(),
-            &shown(region).unwrap_or_default(),
-            super::TITLE_CHARS.saturating_sub(kind.chars().count().saturating_add(2)),
-        )
-    );
-    said.lead = said.lead.trim_end_matches(": ").to_owned();
+    let room = super::TITLE_CHARS.saturating_sub(kind.chars().count().saturating_add(2));
+    let subject = service_health_subject(&shown(title).unwrap_or_default(), &service_name, &region_name, room);
+    // `Planned maintenance: Planned maintenance of …`
+    let repeats = subject.to_lowercase().starts_with(&kind.to_lowercase());
+    said.lead = if repeats || subject.is_empty() { subject } else { format!("{kind}: {subject}") };
+    if said.lead.is_empty() {
+        said.lead = kind;
+    }
+    let affected = [service_name, region_name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    said.resource = Some(affected.join(", ")).filter(|affected| !affected.is_empty());
     said.condition = match (stage.as_deref(), status.as_deref()) {
         (Some(stage), _) => Some(stage.to_owned()),
         (None, status) => status.map(str::to_owned),
@@ -198,26 +200,28 @@ pub(super) fn service_health(notification: &Notification, portal: &str) -> Said 
     said
 }
 
-/// The title where it names service and region, or else those first.
-fn service_health_subject(title: String, service: &str, region: &str, room: usize) -> String {
+/// The title where it names service and region, or else those first and what is new in the title.
+fn service_health_subject(title: &str, service: &str, region: &str, room: usize) -> String {
     let lower = title.to_lowercase();
     let names = |text: &str| lower.contains(&text.to_lowercase());
     if names(service) && names(region) && !title.is_empty() && title.chars().count() <= room {
-        return title;
+        return title.to_owned();
     }
     let what = [text::clip(service, 32), text::clip(region, 24)];
     let what = what.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(", ");
-    // The title often begins with the service again.
-    let rest = title
-        .get(..service.len())
-        .filter(|start| !service.is_empty() && start.eq_ignore_ascii_case(service))
-        .and_then(|_| title.get(service.len()..))
-        .unwrap_or(&title)
-        .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '–' | '—' | ':' | ','));
-    match (what.is_empty(), rest.is_empty()) {
-        (true, _) => title,
+    // A title often begins with the service or the stage again.
+    let mut rest = title;
+    for known in [service, "Mitigated", "Resolved", "Post incident review", service] {
+        let start = rest.get(..known.len()).filter(|start| !known.is_empty() && start.eq_ignore_ascii_case(known));
+        rest = start.and_then(|_| rest.get(known.len()..)).unwrap_or(rest);
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '–' | '—' | ':' | ','));
+    }
+    let room = room.saturating_sub(what.chars().count().saturating_add(3));
+    let fits = rest.chars().count() <= room || room >= 24;
+    match (what.is_empty(), rest.is_empty() || !fits) {
+        (true, _) => title.to_owned(),
         (false, true) => what,
-        (false, false) => format!("{what} – {rest}"),
+        (false, false) => format!("{what} – {}", text::clip(rest, room)),
     }
 }
 
@@ -226,7 +230,7 @@ fn service_health_subject(title: String, service: &str, region: &str, room: usiz
 fn tracking_link(notification: &Notification, tracking_id: &str, portal: &str) -> Option<(&'static str, String)> {
     let subscription = notification.id.subscription().filter(|id| id.is_guid())?.as_str();
     let plain = tracking_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let public = portal.trim_end_matches('/') == "https://portal.azure.com";
+    let public = !notification.is_test() && portal.trim_end_matches('/') == "https://portal.azure.com";
     let ends = (subscription.get(..3)?, subscription.get(subscription.len().checked_sub(3)?..)?);
     (plain && public).then(|| ("Tracking", format!("https://app.azure.com/h/{tracking_id}/{}{}", ends.0, ends.1)))
 }
@@ -261,12 +265,15 @@ pub(super) fn resource_health(notification: &Notification) -> Said {
     let shown = |text: &Option<String>| text.as_deref().map(text::one_line).filter(|text| !text.is_empty());
     let now = shown(current).or_else(|| shown(status)).unwrap_or_else(|| "Health changed".to_owned());
     let recovered = now.eq_ignore_ascii_case("Available") || now.eq_ignore_ascii_case("Resolved");
-    let cause = shown(cause).map(|cause| text::split_words(&cause).first().map_or(cause.clone(), |w| w.to_lowercase()));
-    let known_cause = cause.filter(|cause| cause != "unknown");
+    let cause = shown(cause).map(|cause| words(&cause)).filter(|cause| cause != "unknown");
     let mut said = Said { has_place: true, says_over: recovered, ..Said::default() };
     said.joint = ": ";
     said.lead = if recovered { "Available again".to_owned() } else { now.clone() };
-    let cause_note = known_cause.as_ref().filter(|_| !recovered).map(|cause| format!("({cause})"));
+    let cause_note = cause.as_deref().filter(|_| !recovered).map(|cause| match cause {
+        "platform initiated" => "(platform)".to_owned(),
+        "user initiated" => "(by a user)".to_owned(),
+        other => format!("({})", text::clip(other, 24)),
+    });
     let place = super::place(notification).map(|place| text::clip(&place, 44));
     said.fact = place.into_iter().chain(cause_note).collect::<Vec<_>>().join(" ");
     said.condition = Some(match shown(previous) {
@@ -274,7 +281,7 @@ pub(super) fn resource_health(notification: &Notification) -> Said {
         _ => now,
     });
     said.lines.extend(said.condition.clone().map(|condition| format!("Health: {condition}")));
-    said.lines.extend(known_cause.map(|cause| format!("Cause: {cause}")));
+    said.lines.extend(cause.map(|cause| format!("Cause: {cause}")));
     said.lines.extend(shown(title));
     said.lines.extend(details.as_deref().map(|details| text::clip(details, 900)));
     said

@@ -43,6 +43,18 @@ pub(super) fn with_time(value: &str) -> String {
     time.map_or_else(|| value.to_owned(), super::shown_time)
 }
 
+/// ARM ids within a text as the names of what they stand for.
+pub(super) fn without_ids(text: &str) -> String {
+    let shortened = |word: &str| -> Option<String> {
+        let (before, id) = word.split_once("/subscriptions/").filter(|(before, _)| before.len() <= 2)?;
+        let path = id.trim_end_matches(|c: char| !c.is_alphanumeric());
+        let after = id.get(path.len()..)?;
+        let name = path.rsplit_once('/').map(|(_, name)| name).filter(|name| !name.is_empty())?;
+        Some(format!("{before}{name}{after}"))
+    };
+    text.split(' ').map(|word| shortened(word).unwrap_or_else(|| word.to_owned())).collect::<Vec<_>>().join(" ")
+}
+
 /// Whether the text is the address of a page.
 pub(super) fn is_web_address(text: &str) -> bool {
     (text.starts_with("https://") || text.starts_with("http://")) && !text.contains(char::is_whitespace)
@@ -211,6 +223,18 @@ mod tests {
         assert_eq!(split_words("SuccessE2ELatency"), ["Success", "E2E", "Latency"]);
         assert_eq!(split_words("dtu_consumption_percent"), ["dtu", "consumption", "percent"]);
         assert_eq!(split_words("Percentage CPU"), ["Percentage", "CPU"]);
+    }
+
+    #[test]
+    fn arm_ids_in_a_text_become_names() {
+        for (text, short) in [
+            ("resource '/subscriptions/x/resourceGroups/rg/providers/a/b/vmss-web' from", "resource 'vmss-web' from"),
+            ("/subscriptions/x", "/subscriptions/x"),
+            ("https://example.com/subscriptions/x/y", "https://example.com/subscriptions/x/y"),
+            ("no id", "no id"),
+        ] {
+            assert_eq!(without_ids(text), short);
+        }
     }
 
     #[test]

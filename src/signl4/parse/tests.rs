@@ -1,24 +1,37 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::lenient::mutate::{mutations, spoil};
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 
-fn read(value: &serde_json::Value) -> Signl4Parsed {
+fn fixtures() -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/signl4");
+    let mut fixtures: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
+        .collect();
+    fixtures.sort();
+    fixtures
+}
+
+fn read(value: &Value) -> Signl4Parsed {
     parse(value.to_string().as_bytes(), NOW, None).unwrap()
 }
 
-fn change(value: &serde_json::Value) -> Signl4Change {
+fn change(value: &Value) -> Signl4Change {
     match read(value) {
         Signl4Parsed::Ours { change, .. } => change,
         other @ (Signl4Parsed::Foreign | Signl4Parsed::NoConsequence { .. }) => panic!("not ours: {other:?}"),
     }
 }
 
-fn event(event_type: i64, status: i64) -> serde_json::Value {
+fn event(event_type: i64, status: i64) -> Value {
     json!({"eventType": event_type, "alert": {"statusCode": status, "externalEventId": "azmon:x"},
         "user": {"id": "u1", "username": "Jane Doe"}})
 }
@@ -44,18 +57,14 @@ fn shown(parsed: &Signl4Parsed) -> String {
 
 #[test]
 fn fixtures_are_read_as_golden() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/signl4");
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let parsed = parse(&std::fs::read(&path).unwrap(), NOW, None).unwrap();
+    let fixtures = fixtures();
+    assert!(fixtures.len() >= 15, "only {} fixtures", fixtures.len());
+    for (name, body) in fixtures {
+        let parsed = parse(&body, NOW, None).unwrap();
         insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(name, shown(&parsed));
         });
-        count += 1;
     }
-    assert!(count >= 15, "only {count} fixtures");
 }
 
 #[test]
@@ -82,7 +91,7 @@ fn every_status_has_its_meaning() {
 
 #[test]
 fn only_a_person_is_a_person() {
-    let with_user = |user: serde_json::Value| {
+    let with_user = |user: Value| {
         let mut event = event(201, 2);
         event["user"] = user;
         event
@@ -151,4 +160,30 @@ fn what_cannot_be_read_is_named() {
     assert_eq!(error(b"{}"), ParseError::NoEventType);
     assert_eq!(error(b"{\"eventType\": \"many\"}"), ParseError::NoEventType);
     assert_eq!(error(b"{\"eventType\": 201.5}"), ParseError::NoEventType);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn spoiled_fixtures_are_read_or_named_errors(at in any::<usize>(), mutations in mutations()) {
+        let fixtures = fixtures();
+        let mut value: Value = serde_json::from_slice(&fixtures[at % fixtures.len()].1).unwrap();
+        spoil(&mut value, &mutations);
+        match parse(value.to_string().as_bytes(), NOW, Some("own")) {
+            Ok(Signl4Parsed::Ours { page, change }) => {
+                prop_assert!(page.as_str().starts_with("azmon:"));
+                prop_assert!(change.note.is_none_or(|note| !note.is_empty() && note.chars().count() <= 2_000));
+                prop_assert!(change.person.is_none_or(|person| !person.id.is_empty() && !person.name.is_empty()));
+            }
+            Ok(Signl4Parsed::Foreign) => {}
+            Ok(Signl4Parsed::NoConsequence { why }) => prop_assert!(!why.is_empty()),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn any_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(parse(&body, NOW, None).is_err() || !body.is_empty());
+    }
 }
