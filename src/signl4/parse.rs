@@ -3,6 +3,8 @@
 //! Pure, and never panics. One webhook tells of every alert of the team or the account, ours or not, and of duties
 //! besides: most of what comes is of no consequence, and says so by name. Everything but the event type may be missing.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::domain::event::{EventKind, Happened, Person, Signl4Change};
@@ -13,6 +15,8 @@ use crate::lenient::{self, Object, cut};
 /// Longest note and name that are taken over, in characters.
 const NOTE_CHARS: usize = 2_000;
 const NAME_CHARS: usize = 100;
+/// How far SIGNL4's clock may be ahead of ours.
+const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
 
 /// What a body says.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,12 +79,18 @@ pub fn parse(body: &[u8], received_at: Timestamp, own_user_id: Option<&str>) -> 
     let change = Signl4Change {
         notification_id: root.text("id").map(|id| cut(&id, NAME_CHARS).to_ascii_lowercase()),
         happened,
-        raised_at: root.time("eventRaisedUtc").unwrap_or(received_at),
+        raised_at: raised_at(&root, received_at),
         person,
         alert_id: alert.text("id").map(|id| cut(&id, NAME_CHARS)),
         note: root.object("annotation").text("message").map(|note| cut(&note, NOTE_CHARS)),
     };
     Ok(Signl4Parsed::Ours { page, change })
+}
+
+/// A time from the future would stand before every later event: beyond what clocks may differ, the time of receipt
+/// takes its place.
+fn raised_at(root: &Object<'_>, received_at: Timestamp) -> Timestamp {
+    root.time("eventRaisedUtc").filter(|time| time.since(received_at) <= CLOCKS_DIFFER).unwrap_or(received_at)
 }
 
 /// `alert.statusCode` is a set of flags: 1 open, 2 acknowledged, 4 closed, 8 no reply, 16 nobody on duty.

@@ -76,17 +76,19 @@ fn dimensions(object: &Object<'_>, name: &str) -> Vec<(String, String)> {
 
 /// The `event` of a simple log alert: a list of rows, each a list of names and values.
 fn simple_rows(line: &Object<'_>) -> Vec<Vec<(String, String)>> {
-    let named = |row: &Value| -> Vec<(String, String)> {
-        row.as_array()
-            .into_iter()
-            .flatten()
+    let named = |row: &[Value]| -> Vec<(String, String)> {
+        row.iter()
             .filter_map(lenient::pair)
             .filter(|(_, value)| !value.is_empty())
             .take(COLUMNS)
             .map(|(name, value)| (cut(&name, 128), cut(&value, 500)))
             .collect()
     };
-    line.list("event").iter().take(ROWS).map(|row| named(row)).filter(|row| !row.is_empty()).collect()
+    let rows = line.list("event");
+    // A single row may come without the list around it.
+    let flat: Vec<Value> = rows.iter().filter(|row| row.is_object()).map(|row| row.clone().into_owned()).collect();
+    let nested = rows.iter().filter_map(|row| row.as_array()).map(|row| named(row));
+    nested.chain([named(&flat)]).filter(|row| !row.is_empty()).take(ROWS).collect()
 }
 
 fn results_link(object: &Object<'_>) -> Option<String> {

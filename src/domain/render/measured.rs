@@ -25,8 +25,12 @@ pub(super) fn metric(notification: &Notification, criteria: &[Criterion], window
         } else {
             fact.extend(dimensions_in_title(notification, first));
         }
-        said.lead = measure.name;
         said.fact = fact.join(" ");
+        said.lead = measure.name;
+        if first.metric.is_none() {
+            said.lead = super::subject(notification);
+            said.joint = ": ";
+        }
     }
     said.condition = Some(condition(first, window, dynamic));
     for criterion in criteria {

@@ -28,9 +28,15 @@ fn is_link(word: &str) -> bool {
     word.contains("://")
 }
 
-/// Runs of blanks and control characters as one blank.
+/// Characters that show nothing and can turn a line around: they have no business in a name.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Runs of blanks and hidden characters as one blank.
 pub(super) fn one_line(text: &str) -> String {
-    text.split(|c: char| c.is_whitespace() || c.is_control())
+    text.split(|c: char| c.is_whitespace() || is_hidden(c))
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
@@ -55,19 +61,32 @@ pub(super) fn without_ids(text: &str) -> String {
     text.split(' ').map(|word| shortened(word).unwrap_or_else(|| word.to_owned())).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the text is the address of a page.
+/// Longest address that is one, in bytes: what is longer may have been cut while it was read.
+const ADDRESS_BYTES: usize = 2_048;
+
+/// Whether the text is the whole address of a page.
 pub(super) fn is_web_address(text: &str) -> bool {
-    (text.starts_with("https://") || text.starts_with("http://")) && !text.contains(char::is_whitespace)
+    (text.starts_with("https://") || text.starts_with("http://"))
+        && text.len() <= ADDRESS_BYTES
+        && !text.contains(|c: char| c.is_whitespace() || is_hidden(c))
 }
 
-/// Lines without control characters, joined.
+/// Lines without hidden characters, joined.
 pub(super) fn lines(lines: &[String]) -> String {
     let joined = lines.join("\n");
-    joined.chars().filter(|c| !c.is_control() || *c == '\n').collect()
+    joined.chars().filter(|c| !is_hidden(*c) || *c == '\n').collect()
 }
 
-/// `name: value` on one line.
+/// Longest link that a line of the message may hold, in characters.
+const LINK_CHARS: usize = 600;
+
+/// `name: value` on one line; a link is kept whole, or named as too long.
 pub(super) fn fact(name: &str, value: &str, chars: usize) -> String {
+    let value = value.trim();
+    if is_web_address(value) {
+        let fits = value.chars().count() <= LINK_CHARS;
+        return format!("{}: {}", clip(&one_line(name), 40), if fits { value } else { "(a long link)" });
+    }
     format!("{}: {}", clip(&one_line(name), 40), clip(&one_line(value), chars))
 }
 
@@ -198,6 +217,19 @@ mod tests {
         ] {
             assert_eq!(clip(text, chars), cut, "{text}");
         }
+    }
+
+    #[test]
+    fn links_in_facts_stay_whole() {
+        let link = format!("https://example.com/{}", "p".repeat(300));
+        assert_eq!(fact("runbook", &link, 120), format!("runbook: {link}"));
+        let long = format!("https://example.com/{}", "p".repeat(700));
+        assert_eq!(fact("runbook", &long, 120), "runbook: (a long link)");
+    }
+
+    #[test]
+    fn hidden_characters_go() {
+        assert_eq!(one_line("vm\u{202e}gnp\r\n\tname\u{0}"), "vm gnp name");
     }
 
     #[test]

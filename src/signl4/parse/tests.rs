@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::lenient::mutate::{mutations, spoil};
 
-const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
+const NOW: Timestamp = Timestamp::from_millis(1_795_600_000_000);
 
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/signl4");
@@ -64,6 +64,16 @@ fn fixtures_are_read_as_golden() {
         insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(name, shown(&parsed));
         });
+    }
+}
+
+#[test]
+fn every_golden_file_has_its_fixture() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/signl4/parse/snapshots");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(fixtures().iter().any(|(name, _)| *name == stem), "{stem} has no fixture");
     }
 }
 
@@ -129,6 +139,17 @@ fn types_and_spelling_are_forgiven() {
     assert_eq!(change.note.as_deref(), Some("done"));
     assert_eq!(change.raised_at, NOW);
     assert_eq!(change.person, None);
+}
+
+#[test]
+fn an_event_from_the_future_is_taken_as_raised_now() {
+    for (ahead, raised_at) in
+        [(-5_000, NOW.as_millis() - 5_000), (60_000, NOW.as_millis() + 60_000), (61_000, NOW.as_millis())]
+    {
+        let mut event = event(201, 2);
+        event["eventRaisedUtc"] = json!(Timestamp::from_millis(NOW.as_millis() + ahead).to_string());
+        assert_eq!(change(&event).raised_at.as_millis(), raised_at, "{ahead} ms ahead");
+    }
 }
 
 #[test]
