@@ -8,7 +8,7 @@ use signl4_azure_bridge::simulator::outbox::Order;
 use signl4_azure_bridge::simulator::scene::{JANE, JOHN, SUBSCRIPTION};
 use signl4_azure_bridge::simulator::signl4::AlertStatus;
 
-use crate::town::{ONE_ROUTE, Plan, Town};
+use crate::town::{Plan, Town};
 
 fn cpu() -> AlertSpec {
     AlertSpec::metric("CPU above 90 %", "vm-web-1", Metric::default()).severity(1)
@@ -129,7 +129,7 @@ async fn a_flapping_alert_held_by_grace_wakes_nobody_and_a_lasting_one_does() {
     let flapping = town.scene.azure.fire(cpu()).unwrap();
     let lasting = town.scene.azure.fire(cpu()).unwrap();
     town.settle().await;
-    town.after(Duration::from_secs(60)).await;
+    town.after(Duration::from_mins(1)).await;
     town.scene.azure.resolve(&flapping).unwrap();
     town.settle().await;
     assert_eq!(town.pages(&lasting).len(), 0, "still held");
@@ -142,8 +142,7 @@ async fn a_flapping_alert_held_by_grace_wakes_nobody_and_a_lasting_one_does() {
 #[tokio::test]
 async fn nobody_on_duty_pages_the_fallback_team() {
     let routes = "[[route]]\nname = \"all\"\nteam = \"dba\"\n";
-    let extra = "";
-    let town = Town::with(Plan { routes: ONE_ROUTE, extra, ..Plan::default() }).await;
+    let town = Town::new().await;
     town.scene.signl4.add_team("dba", "dbasecret1");
     let toml = std::fs::read_to_string(town.folder.path().join("bridge.toml")).unwrap();
     let team = format!(

@@ -142,7 +142,6 @@ impl Process {
 async fn killed_under_load_it_loses_nothing_that_it_answered() {
     let seed = fastrand::u64(..);
     let mut chance = fastrand::Rng::with_seed(seed);
-    eprintln!("seed {seed}");
     let free = "127.0.0.1:0".parse().unwrap();
     let scene = Scene::start(free, free, Clock::System).await.unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -43,8 +43,6 @@ pub(crate) struct Town {
 /// What a test may set otherwise.
 pub(crate) struct Plan {
     pub(crate) routes: &'static str,
-    /// Put behind the scene's own configuration.
-    pub(crate) extra: &'static str,
     /// SIGNL4's REST API is configured.
     pub(crate) api: bool,
     pub(crate) options: Options,
@@ -58,7 +56,7 @@ impl Default for Plan {
             env: BTreeMap::new(),
             ..Options::default()
         };
-        Self { routes: ONE_ROUTE, extra: "", api: true, options }
+        Self { routes: ONE_ROUTE, api: true, options }
     }
 }
 
@@ -220,16 +218,12 @@ pub(crate) fn without_pause(bridge: &Bridge) {
 fn write_configuration(scene: &Scene, folder: &Path, plan: &Plan) {
     let mut scene_toml = scene.bridge_toml();
     if !plan.api {
-        scene_toml = scene_toml
-            .lines()
-            .filter(|line| !line.starts_with("api_key") && !line.starts_with("user_id"))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let rest = |line: &&str| !line.starts_with("api_key") && !line.starts_with("user_id");
+        scene_toml = scene_toml.lines().filter(rest).collect::<Vec<_>>().join("\n");
     }
     let server =
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\n[routing]\nfallback_team = \"ops\"\n\n";
-    let toml = format!("{server}{scene_toml}\n{}", plan.extra);
-    std::fs::write(folder.join("bridge.toml"), toml).unwrap();
+    std::fs::write(folder.join("bridge.toml"), format!("{server}{scene_toml}\n")).unwrap();
     std::fs::create_dir(folder.join("routes")).unwrap();
     std::fs::write(folder.join("routes/10-test.toml"), plan.routes).unwrap();
 }
