@@ -64,12 +64,9 @@ pub struct Alert {
     /// Comments that Azure refused alone: they join the next real change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsaid: Vec<String>,
-    /// SIGNL4's time of the last explicit re-open: an older close does not count.
+    /// SIGNL4's time of the last close by a person: it applies to every page on which nothing has happened since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reopened_at: Option<Timestamp>,
-    /// SIGNL4's time of the last action of a person on any page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub acted_at: Option<Timestamp>,
+    pub closed_at: Option<Timestamp>,
     /// Body digest of the last notification: tells one test notification from the next.
     pub digest: String,
     pub heard_at: Timestamp,
@@ -145,6 +142,11 @@ pub struct Page {
     pub signl4_alert_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_by: Option<String>,
+    /// SIGNL4's time of the last close that it told us of, whoever closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
     /// SIGNL4's time of the last change that we took over: older ones come late and change nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<Timestamp>,

@@ -7,7 +7,7 @@ use super::desk::Desk;
 use crate::domain::delivery::{AzureState, AzureTarget, Call};
 use crate::domain::event::{Condition, EventKind, Notification};
 use crate::domain::id::{AlertId, AlertKey, ConnectionName, ExternalId, SubscriptionId, TeamName};
-use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase, SAME_TEST_WITHIN, raise_body};
+use crate::domain::page::{Alert, Ending, Ledger, Page, Phase, SAME_TEST_WITHIN, raise_body};
 use crate::domain::render::{Rendered, render, render_foreign, render_unreadable};
 use crate::domain::route::{CloseInAzure, OnResolved, Policy, Route, Scenario};
 use crate::domain::timestamp::Timestamp;
@@ -130,6 +130,8 @@ fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &P
         signl4: Ledger::default(),
         signl4_alert_id: None,
         acknowledged_by: None,
+        closed_by: None,
+        closed_at: None,
         changed_at: None,
         nobody_on_duty: false,
         title: rendered.title.clone(),
@@ -248,8 +250,7 @@ fn notice(desk: &Desk<'_>, connection: &ConnectionName, key: &AlertKey, digest: 
         azure: Ledger::default(),
         azure_modified_at: None,
         unsaid: Vec::new(),
-        reopened_at: None,
-        acted_at: None,
+        closed_at: None,
         digest: digest.to_owned(),
         heard_at: desk.now,
     }
@@ -276,16 +277,9 @@ fn target(connection: &ConnectionName, id: &AlertId) -> Option<AzureTarget> {
     })
 }
 
-/// A portal action or a person's close ends every live page of the alert.
-pub(super) fn end_all_pages(desk: &mut Desk<'_>, but: Option<&ExternalId>) {
+/// A close in the portal ends every live page of the alert.
+pub(super) fn end_all_pages(desk: &mut Desk<'_>) {
     for id in desk.live() {
-        if Some(&id) != but {
-            desk.withdraw(&id, Ending::ClosedElsewhere);
-        }
+        desk.withdraw(&id, Ending::ClosedElsewhere);
     }
-}
-
-/// Whether any page of the alert but this one is acknowledged and not closed.
-pub(super) fn acknowledged_elsewhere(desk: &Desk<'_>, but: &ExternalId) -> bool {
-    desk.pages.iter().any(|page| page.id != *but && page.signl4.settled() == Some(PageState::Acknowledged))
 }

@@ -182,14 +182,24 @@ impl<'a> Desk<'a> {
         let mut said: Vec<String> = std::mem::take(&mut alert.unsaid);
         let mut may_have_arrived = false;
         for open in &self.known.open {
-            let Call::ChangeState { comment, .. } = &open.call else { continue };
-            may_have_arrived |= open.leased || open.uncertain;
-            if !open.leased && !self.is_finished(open.id) {
+            let Call::ChangeState { comment, state: older, .. } = &open.call else { continue };
+            // An acknowledgement alone does not re-open what Azure shows as Closed: the re-opening goes out before it.
+            let opens_the_way = state == AzureState::Acknowledged && *older == AzureState::New;
+            may_have_arrived |= open.leased || open.uncertain || opens_the_way;
+            if !open.leased && !opens_the_way && !self.is_finished(open.id) {
                 said.extend(comment.clone());
                 self.finish(open.id, Finished::Superseded);
             }
         }
-        let needless = alert.azure.seen == Some(state) && !may_have_arrived;
+        if may_have_arrived {
+            alert.azure.seen = None;
+        }
+        let needless = alert.azure.seen == Some(state);
+        // Nothing but New leads from Closed to Acknowledged.
+        let by_way_of_new = state == AzureState::Acknowledged && alert.azure_state() == AzureState::Closed && !needless;
+        if by_way_of_new {
+            self.owe(Call::ChangeState { target: target.clone(), state: AzureState::New, comment: None });
+        }
         alert.azure.want(state);
         said.push(words.to_owned());
         let comments = self.comments(&alert);

@@ -86,6 +86,6 @@ fn learned(desk: &mut Desk<'_>, attempted: &Attempted) {
     let closed_in_portal = state == AzureState::Closed && alert.azure.wanted == Some(AzureState::Acknowledged);
     if closed_in_portal {
         alert.azure.wanted = Some(AzureState::Closed);
-        end_all_pages(desk, None);
+        end_all_pages(desk);
     }
 }

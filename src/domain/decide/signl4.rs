@@ -3,12 +3,12 @@
 //! SIGNL4's own time stamps order the events of its side; an older one that comes late changes no state.
 
 use super::Reason;
-use super::azure::{acknowledged_elsewhere, end_all_pages, page_fallback_team};
+use super::azure::page_fallback_team;
 use super::desk::Desk;
 use crate::domain::delivery::{AzureState, CallKind};
 use crate::domain::event::{Happened, Signl4Change};
 use crate::domain::id::{ExternalId, TeamName};
-use crate::domain::page::{Ending, Page, PageState, Phase};
+use crate::domain::page::{Alert, Ending, Page, PageState, Phase};
 use crate::domain::render::Rendered;
 use crate::domain::route::{CloseInAzure, SystemClose};
 use crate::domain::timestamp::Timestamp;
@@ -23,6 +23,7 @@ pub(super) fn changed(desk: &mut Desk<'_>, team: &TeamName, id: &ExternalId, cha
     match change.happened {
         Happened::Created => Reason::Confirmed,
         Happened::Acknowledged | Happened::Closed | Happened::Reopened if is_stale(desk, id, change.raised_at) => {
+            late(desk, id, change);
             Reason::Stale
         }
         Happened::Acknowledged => acknowledged(desk, id, change),
@@ -57,13 +58,35 @@ fn is_stale(desk: &Desk<'_>, id: &ExternalId, raised_at: Timestamp) -> bool {
     desk.page(id).and_then(|page| page.changed_at).is_some_and(|changed_at| raised_at < changed_at)
 }
 
+/// A change older than the last one on its page. It changes no state, but a close tells that whatever came after it found
+/// the page open again.
+fn late(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) {
+    let Some(page) = desk.page_mut(id).filter(|_| change.happened == Happened::Closed) else { return };
+    page.closed_at = page.closed_at.max(Some(change.raised_at));
+    if page.is_ended() && page.closed_by.is_none() && page.closed_at < page.changed_at {
+        found_open(desk, id);
+        follow_people(desk, String::new(), false);
+    }
+}
+
+/// People act on a page that we hold for ended: it is not, unless a later close on another page applies to it too.
+fn found_open(desk: &mut Desk<'_>, id: &ExternalId) {
+    let Some(page) = desk.page_mut(id) else { return };
+    page.phase = Phase::Raised;
+    page.closed_by = None;
+    page.signl4.happened(if page.acknowledged_by.is_some() { PageState::Acknowledged } else { PageState::Open });
+    let acted_at = page.changed_at;
+    if acted_at.is_some_and(|at| closed_after(desk, at)) {
+        desk.withdraw(id, Ending::ClosedElsewhere);
+    }
+}
+
 fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
-    let ours = page.signl4.wanted == Some(PageState::Acknowledged);
-    let repeat = ours && page.signl4.seen == Some(PageState::Acknowledged);
     let Some(person) = &change.person else {
-        if ours {
+        if page.signl4.wanted == Some(PageState::Acknowledged) {
             page.signl4.seen = Some(PageState::Acknowledged);
+            page.changed_at = Some(change.raised_at);
             desk.confirm(id, CallKind::Acknowledge);
             return Reason::Confirmed;
         }
@@ -74,116 +97,146 @@ fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> 
         desk.comment(with_note("Acknowledged in SIGNL4 without a person", change));
         return Reason::WithoutPerson;
     };
+    let repeat = page.acknowledged_by.is_some() && page.signl4.seen == Some(PageState::Acknowledged);
     page.changed_at = Some(change.raised_at);
     page.acknowledged_by = Some(person.name.clone());
+    // Whoever acknowledges what was closed has found it open: the word of its re-opening is late or lost.
+    let team = page.team.clone();
     if !page.is_ended() {
         page.signl4.happened(PageState::Acknowledged);
+    } else if page.closed_at.is_some() {
+        found_open(desk, id);
     }
-    let team = page.team.clone();
     desk.confirm(id, CallKind::Acknowledge);
-    acted(desk, change.raised_at);
+    let words = with_note(&format!("Acknowledged by {} in SIGNL4", person.name), change);
+    follow_people(desk, words.clone(), !repeat);
     if repeat {
         return Reason::Repeat;
-    }
-    let words = with_note(&format!("Acknowledged by {} in SIGNL4", person.name), change);
-    match desk.alert.as_ref().map(crate::domain::page::Alert::azure_state) {
-        Some(AzureState::New) => {
-            desk.change_azure(AzureState::Acknowledged, &words);
-        }
-        Some(AzureState::Acknowledged) => desk.comment(words.clone()),
-        // Across sides Closed beats Acknowledged.
-        Some(AzureState::Closed) | None => {}
     }
     desk.tell_other_pages(id, &format!("{words} (team {team})"));
     Reason::Acknowledged
 }
 
 fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
-    let reopened_later =
-        desk.alert.as_ref().and_then(|alert| alert.reopened_at).is_some_and(|at| change.raised_at < at);
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
-    let ours = page.signl4.wanted == Some(PageState::Closed);
-    let repeat = ours && page.signl4.seen == Some(PageState::Closed);
     let policy = page.policy.clone();
-    if change.person.is_none() {
-        if ours {
+    page.closed_at = Some(change.raised_at);
+    let Some(person) = &change.person else {
+        page.changed_at = Some(change.raised_at);
+        if page.signl4.wanted == Some(PageState::Closed) {
             page.signl4.seen = Some(PageState::Closed);
             desk.confirm(id, CallKind::Resolve);
             return Reason::Confirmed;
         }
+        let others = desk.live().iter().any(|live| live != id);
+        let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
         page.signl4.happened(PageState::Closed);
-        page.changed_at = Some(change.raised_at);
         desk.supersede(id, |_| true);
         desk.end(id, Ending::ClosedBySystem);
         let words = with_note("Closed in SIGNL4 without a person", change);
         match policy.system_close {
             SystemClose::Close if policy.close_in_azure != CloseInAzure::Never => {
                 desk.change_azure(AzureState::Closed, &words);
-                end_all_pages(desk, Some(id));
+                end_pages(desk, None);
             }
+            // Azure stays as it is, unless another page lives and none that does is acknowledged.
+            SystemClose::Close | SystemClose::Comment if others => follow_people(desk, words, true),
             SystemClose::Close | SystemClose::Comment => desk.comment(words),
         }
         return Reason::WithoutPerson;
-    }
+    };
+    let repeat = page.closed_by.is_some() && page.signl4.settled() == Some(PageState::Closed);
     page.signl4.happened(PageState::Closed);
     page.changed_at = Some(change.raised_at);
+    page.closed_by = Some(person.name.clone());
     desk.confirm(id, CallKind::Resolve);
     desk.supersede(id, |_| true);
     if desk.page(id).is_some_and(|page| !page.is_ended()) {
         desk.end(id, Ending::ClosedByPerson);
     }
-    acted(desk, change.raised_at);
-    if repeat {
-        return Reason::Repeat;
+    if let Some(alert) = &mut desk.alert {
+        alert.closed_at = alert.closed_at.max(Some(change.raised_at));
     }
-    if reopened_later {
-        return Reason::Stale;
-    }
-    let who = change.person.as_ref().map_or("somebody", |person| &person.name);
-    let words = with_note(&format!("Closed by {who} in SIGNL4"), change);
-    match policy.close_in_azure {
-        CloseInAzure::Never => desk.comment(words),
-        CloseInAzure::OnClose | CloseInAzure::OnResolveToo => {
-            desk.change_azure(AzureState::Closed, &words);
-        }
-    }
-    end_all_pages(desk, Some(id));
-    Reason::Closed
+    // A close applies to every page on which nothing has happened since.
+    end_pages(desk, Some(change.raised_at));
+    follow_people(desk, with_note(&format!("Closed by {} in SIGNL4", person.name), change), !repeat);
+    if repeat { Reason::Repeat } else { Reason::Closed }
 }
 
 fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
-    let acted_later = desk.alert.as_ref().and_then(|alert| alert.acted_at).is_some_and(|at| change.raised_at < at);
-    let elsewhere = acknowledged_elsewhere(desk, id);
+    let closed_later = closed_after(desk, change.raised_at);
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
-    let before = page.signl4.settled();
-    if before == Some(PageState::Open) {
+    let was_closed = page.signl4.seen == Some(PageState::Closed);
+    // Even where it changes nothing: what happened before it and is heard after it must not count.
+    page.changed_at = Some(change.raised_at);
+    if page.signl4.settled() == Some(PageState::Open) {
         return Reason::Repeat;
     }
     let Some(person) = &change.person else {
         page.signl4.seen = Some(PageState::Open);
         return Reason::WithoutPerson;
     };
-    page.signl4.happened(PageState::Open);
-    page.changed_at = Some(change.raised_at);
     page.acknowledged_by = None;
-    page.phase = Phase::Raised;
-    // Our own unsent acknowledgement or resolve would undo what the person just did.
-    desk.supersede(id, |call| matches!(call.kind(), CallKind::Acknowledge | CallKind::Resolve));
-    acted(desk, change.raised_at);
-    if acted_later {
-        return Reason::Stale;
-    }
-    if let Some(alert) = &mut desk.alert {
-        alert.reopened_at = Some(change.raised_at);
-    }
-    let verb = if before == Some(PageState::Closed) { "Re-opened" } else { "Acknowledgement withdrawn" };
-    let words = with_note(&format!("{verb} by {} in SIGNL4", person.name), change);
-    if elsewhere {
-        desk.comment(words);
+    page.closed_by = None;
+    if page.is_ended() && !was_closed {
+        // The end of the page is on its way: taking back an acknowledgement does not hold it up.
+        page.signl4.seen = Some(PageState::Open);
     } else {
-        desk.change_azure(AzureState::New, &words);
+        page.signl4.happened(PageState::Open);
+        page.phase = Phase::Raised;
+        // Our own unsent acknowledgement or resolve would undo what the person just did.
+        desk.supersede(id, |call| matches!(call.kind(), CallKind::Acknowledge | CallKind::Resolve));
     }
+    if closed_later {
+        // Closed on another page since then: that close applies to this page too.
+        desk.withdraw(id, Ending::ClosedElsewhere);
+    }
+    let verb = if was_closed { "Re-opened" } else { "Acknowledgement withdrawn" };
+    follow_people(desk, with_note(&format!("{verb} by {} in SIGNL4", person.name), change), true);
     Reason::Reopened
+}
+
+/// What people have done on all pages of the alert, as one state of Azure: acknowledged while a live page is, new while
+/// one lives and none is acknowledged, closed when a person closed the last. Pages that only Azure or SIGNL4 itself ended
+/// leave it as it is.
+///
+/// It looks at where the pages stand and not at what came last, so that the order in which events are heard is no matter.
+fn follow_people(desk: &mut Desk<'_>, words: String, news: bool) {
+    let live = || desk.pages.iter().filter(|page| !page.is_ended());
+    let closes = |page: &Page| page.closed_by.is_some() && page.policy.close_in_azure != CloseInAzure::Never;
+    let state = if live().any(|page| page.signl4.settled() == Some(PageState::Acknowledged)) {
+        Some(AzureState::Acknowledged)
+    } else if live().next().is_some() {
+        Some(AzureState::New)
+    } else if desk.pages.iter().any(closes) {
+        Some(AzureState::Closed)
+    } else {
+        // An alert whose pages Azure's Resolved has ended may still be acknowledged.
+        let last = desk.pages.iter().filter(|page| page.changed_at.is_some()).max_by_key(|page| page.changed_at);
+        last.map(|page| if page.acknowledged_by.is_some() { AzureState::Acknowledged } else { AzureState::New })
+            .filter(|_| desk.alert.as_ref().map(Alert::azure_state) != Some(AzureState::Closed))
+            .filter(|_| !desk.pages.iter().any(|page| page.closed_by.is_some()))
+    };
+    let changed = state.is_some_and(|state| desk.change_azure(state, &words));
+    if !changed && news {
+        desk.comment(words);
+    }
+}
+
+/// Ends the other live pages of the alert, all or those on which nothing has happened since.
+fn end_pages(desk: &mut Desk<'_>, since: Option<Timestamp>) {
+    for id in desk.live() {
+        let acted_since =
+            desk.page(&id).and_then(|page| page.changed_at).zip(since).is_some_and(|(at, since)| at > since);
+        if !acted_since {
+            desk.withdraw(&id, Ending::ClosedElsewhere);
+        }
+    }
+}
+
+/// Whether a person has closed a page of the alert later than that.
+fn closed_after(desk: &Desk<'_>, at: Timestamp) -> bool {
+    desk.alert.as_ref().and_then(|alert| alert.closed_at).is_some_and(|closed_at| closed_at > at)
 }
 
 fn annotated(desk: &mut Desk<'_>, change: &Signl4Change) -> Reason {
@@ -229,10 +282,4 @@ fn passed_on(page: &Page, why: &str) -> Rendered {
 
 fn with_note(words: &str, change: &Signl4Change) -> String {
     change.note.as_ref().map_or_else(|| words.to_owned(), |note| format!("{words}: {note}"))
-}
-
-fn acted(desk: &mut Desk<'_>, at: Timestamp) {
-    if let Some(alert) = &mut desk.alert {
-        alert.acted_at = alert.acted_at.max(Some(at));
-    }
 }

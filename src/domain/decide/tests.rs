@@ -3,6 +3,7 @@
 mod alerts;
 mod people;
 mod policies;
+mod properties;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

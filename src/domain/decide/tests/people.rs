@@ -19,7 +19,7 @@ fn a_persons_close_closes_azure_and_the_other_pages() {
         World::new(rules(vec![route("a", "ops", Policy::default()), route("b", "dba", Policy::default())])).paged();
     assert_eq!(world.known.pages.len(), 2);
     assert_eq!(world.signl4(1, Happened::Closed, Some("Jane Doe"), 10), Reason::Closed);
-    assert_eq!(world.owed(), ["Closed: Closed by Jane Doe in SIGNL4", "resolve dba"]);
+    assert_eq!(world.owed(), ["resolve dba", "Closed: Closed by Jane Doe in SIGNL4"]);
     world.deliver();
     assert_eq!(world.phase(1), Phase::Ended { why: Ending::ClosedByPerson });
     assert_eq!(world.phase(2), Phase::Ended { why: Ending::ClosedElsewhere });
