@@ -6,7 +6,7 @@
 //! page for an unreadable alert.
 
 mod activity;
-mod common;
+mod common_schema;
 mod context;
 mod html;
 mod legacy;
@@ -52,14 +52,14 @@ pub fn parse(body: &[u8]) -> Result<Notification, ParseError> {
 fn notification(root: &Object<'_>) -> Result<Notification, ParseError> {
     let data = root.object("data");
     if data.has("essentials") {
-        return common::notification(&data);
+        return common_schema::notification(&data);
     }
     // Somebody unpacked the envelope on the way to us.
     if root.has("essentials") {
-        return common::notification(root);
+        return common_schema::notification(root);
     }
     let schema = root.text("schemaId");
-    if schema.as_deref().is_some_and(|schema| schema.eq_ignore_ascii_case(common::SCHEMA)) {
+    if schema.as_deref().is_some_and(|schema| schema.eq_ignore_ascii_case(common_schema::SCHEMA)) {
         return Err(ParseError::NoEssentials);
     }
     legacy::notification(root, schema)

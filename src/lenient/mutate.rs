@@ -17,9 +17,14 @@ pub(crate) fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
 }
 
 const KINDS: usize = 20;
+const LARGEST_BYTES: usize = 1 << 20;
 
 pub(crate) fn spoil(value: &mut Value, mutations: &[Mutation]) {
     for Mutation { kind, at, other } in mutations {
+        // Larger bodies never come this far.
+        if value.to_string().len() > LARGEST_BYTES {
+            return;
+        }
         let places = places(value);
         let place = places[at % places.len()].clone();
         let second = places[other % places.len()].clone();
@@ -42,13 +47,13 @@ pub(crate) fn spoil(value: &mut Value, mutations: &[Mutation]) {
             9 => json!([target.clone()]),
             10 => json!({"value": target.clone(), "name": elsewhere}),
             11 => json!(target.to_string()),
-            12 => json!(text.repeat(1 + other % 40)),
+            12 => json!(text.repeat(1 + (other % 40).min(LARGEST_BYTES / (1 + text.len())))),
             13 => json!(format!("{text} {}", "wörd 長い ".repeat(other % 900))),
             14 => json!("x".repeat(other % 20_000)),
             15 => json!(text.to_uppercase()),
             16 => json!(format!("https://example.com/{}", "p".repeat(other % 4_000))),
             17 => json!("9".repeat(1 + other % 400)),
-            18 => json!(vec![target.clone(); other % 200]),
+            18 => json!(vec![target.clone(); (other % 200).min(LARGEST_BYTES / (1 + text.len()))]),
             _ => elsewhere,
         };
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ParseError, common, context, measured, name_of, subscription_of};
+use super::{ParseError, common_schema, context, measured, name_of, subscription_of};
 use crate::domain::event::{Condition, Detail, Notification, Severity};
 use crate::domain::id::{AlertId, SubscriptionId};
 use crate::lenient::{self, Object};
@@ -92,7 +92,7 @@ fn metric(body: &Object<'_>, context: &Object<'_>, shape: &str) -> Result<Notifi
     let resource = context.text("resourceId");
     let subscription = subscription(context, &[rule_id.as_deref(), resource.as_deref()]);
     let id = derived(subscription, shape, &[rule_id.as_deref().or(rule.as_deref()), resource.as_deref()])?;
-    let condition = common::condition(body.text("status").as_deref());
+    let condition = common_schema::condition(body.text("status").as_deref());
     let at = context.time("timestamp");
     let fired = condition == Condition::Fired;
     Ok(Notification {
@@ -175,7 +175,7 @@ fn activity_log(body: &Object<'_>, event: &Object<'_>) -> Result<Notification, P
         | Detail::Other => "Activity Log".to_owned(),
     };
     let notification = Notification {
-        condition: common::condition(body.text("status").as_deref()),
+        condition: common_schema::condition(body.text("status").as_deref()),
         fired_at: event.time("eventTimestamp").or_else(|| event.time("submissionTimestamp")),
         signal: Some("Activity Log".to_owned()),
         monitoring_service: Some(service),

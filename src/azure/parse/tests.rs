@@ -1,3 +1,5 @@
+//! Every fixture through the parser, and every fixture spoiled.
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::LazyLock;

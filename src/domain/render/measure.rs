@@ -106,7 +106,7 @@ impl Measure {
                 return (left, right);
             }
         }
-        (value.to_string(), threshold.to_string())
+        (self.number(value, 6), self.number(threshold, 6))
     }
 
     /// A value with its unit; `more` digits than usual.
@@ -212,7 +212,7 @@ pub(super) fn decimal(value: f64, more: usize) -> String {
         _ => 6,
     };
     if size >= 1e15 || (size > 0.0 && size < 0.000_001) {
-        return format!("{value:e}");
+        return format!("{value:.2e}");
     }
     let fixed = format!("{value:.*}", if size.fract() == 0.0 { 0 } else { decimals + more });
     let (whole, fraction) = fixed.split_once('.').unwrap_or((&fixed, ""));
@@ -276,6 +276,7 @@ mod tests {
             ("Transactions", "GreaterThan", 1_234_567.0, "1000000", "Transactions 1,234,567 > 1,000,000"),
             ("Percentage CPU", "GreaterThan", 7.727, "25", "CPU 7.73 % (limit > 25 %)"),
             ("FailedRequests", "Sideways", 3.0, "2", "Failed Requests 3 (limit 2)"),
+            ("Transactions", "GreaterThan", 2.222_222e21, "5", "Transactions 2.22e21 > 5"),
             ("Percentage", "LessThan", 0.000_4, "1", "Percentage 0.0004 % < 1 %"),
         ] {
             let measure = Measure::of(metric, None);

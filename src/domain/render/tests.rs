@@ -1,3 +1,5 @@
+//! What a person would read, by hand: limits, numbers, links.
+
 use std::collections::BTreeMap;
 
 use super::super::event::{Criterion, Severity};
