@@ -2,7 +2,7 @@
 
 use super::azure::end_all_pages;
 use super::desk::Desk;
-use super::{Reason, Verdict};
+use super::{Finished, Reason, Verdict};
 use crate::domain::after::Next;
 use crate::domain::delivery::{Attempted, AzureState, Call, CallKind};
 use crate::domain::id::ExternalId;
@@ -29,6 +29,7 @@ pub fn record(
                 desk.end(page, Ending::NotRaised);
             }
         }
+        (Call::Raise { page, .. }, Next::Again { .. }) => spare(&mut desk, page),
         (Call::Acknowledge { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Acknowledged),
         (Call::Resolve { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Closed),
         (Call::ChangeState { .. } | Call::Comment { .. }, Next::Done) => learned(&mut desk, attempted),
@@ -49,7 +50,14 @@ pub fn record(
             }
         }
         (Call::Acknowledge { .. } | Call::Resolve { .. } | Call::Annotate { .. }, Next::Dead { .. })
-        | (_, Next::Again { .. }) => {}
+        | (
+            Call::Acknowledge { .. }
+            | Call::Resolve { .. }
+            | Call::Annotate { .. }
+            | Call::ChangeState { .. }
+            | Call::Comment { .. },
+            Next::Again { .. },
+        ) => {}
     }
     desk.verdict(Reason::Confirmed)
 }
@@ -65,6 +73,20 @@ fn raised(desk: &mut Desk<'_>, id: &ExternalId, attempted: &Attempted) {
     if let Some(alert_id) = &attempted.learned.signl4_alert_id {
         page.signl4_alert_id = Some(alert_id.clone());
     }
+}
+
+/// The page ended while its Raise was under way, and the attempt failed: it is not tried again only to be taken back.
+/// If nobody can have the page, what stands behind the Raise has nothing to change either.
+fn spare(desk: &mut Desk<'_>, id: &ExternalId) {
+    let Some(Phase::Ended { why }) = desk.page(id).map(|page| page.phase) else { return };
+    let raise = desk.open_of(id).find(|open| open.call.kind() == CallKind::Raise);
+    let Some(raise) = raise.filter(|raise| !raise.leased) else { return };
+    if raise.uncertain {
+        desk.finish(raise.id, Finished::Superseded);
+        return;
+    }
+    desk.supersede(id, |_| true);
+    desk.end(id, if why == Ending::Resolved { Ending::ResolvedBeforeSent } else { why });
 }
 
 fn changed(desk: &mut Desk<'_>, id: &ExternalId, state: PageState) {

@@ -89,6 +89,24 @@ fn resolved_before_the_raise_was_sent_wakes_nobody() {
 }
 
 #[test]
+fn a_raise_that_failed_while_azure_resolved_is_not_tried_again() {
+    let ended_meanwhile = |outcome: &Outcome| {
+        let mut world = World::one_team();
+        world.fired(0);
+        world.begin(CallKind::Raise);
+        world.resolved(0);
+        world.end(CallKind::Raise, outcome, Next::Again { due: at(5) });
+        world
+    };
+    for outcome in [Outcome::Busy { after: None }, Outcome::Unsent] {
+        let world = ended_meanwhile(&outcome);
+        assert_eq!(world.owed(), Vec::<String>::new(), "{outcome:?}: nobody has the page");
+        assert_eq!(world.phase(1), Phase::Ended { why: Ending::ResolvedBeforeSent });
+    }
+    assert_eq!(ended_meanwhile(&Outcome::Unknown).owed(), ["resolve ops"], "it may have arrived: the resolve goes out");
+}
+
+#[test]
 fn a_raise_of_unknown_fate_is_not_repeated_after_resolved() {
     let mut world = World::one_team();
     world.fired(0);
