@@ -56,7 +56,7 @@ CREATE TABLE delivery (
 ) STRICT;
 CREATE INDEX delivery_claim ON delivery (destination, class, due) WHERE state < 2;
 CREATE INDEX delivery_lane ON delivery (lane, words, seq) WHERE state < 2;
-CREATE INDEX delivery_due ON delivery (due) WHERE state < 2;
+CREATE INDEX delivery_open ON delivery (seq) WHERE state < 2;
 CREATE INDEX delivery_dead ON delivery (seq) WHERE state = 3;
 CREATE INDEX delivery_finished ON delivery (finished_at) WHERE finished_at IS NOT NULL;
 

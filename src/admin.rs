@@ -235,5 +235,8 @@ fn may_write(bridge: &Bridge, headers: &HeaderMap) -> Result<(), Problem> {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     let presented = Presented::new(bearer, &HeaderMap::new());
-    presented.verify(Some(((), std::slice::from_ref(&bridge.admin_token)))).map(|_| ()).ok_or(Problem::Unauthorized)
+    presented
+        .verify(Some(((), std::slice::from_ref(&**bridge.admin_token.load()))))
+        .map(|_| ())
+        .ok_or(Problem::Unauthorized)
 }

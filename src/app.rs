@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alarm::Alarms;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::domain::after::RetryPolicy;
@@ -40,7 +41,7 @@ const RETAIN_EVERY: Duration = Duration::from_mins(10);
 /// What the endpoints, the worker and the reload share.
 #[derive(Debug)]
 pub struct Bridge {
-    pub config: ArcSwap<Config>,
+    pub config: Arc<ArcSwap<Config>>,
     pub rules: Arc<ArcSwap<Rules>>,
     pub outbound: Arc<ArcSwap<Outbound>>,
     pub store: Store,
@@ -48,7 +49,8 @@ pub struct Bridge {
     pub telemetry: Arc<Telemetry>,
     pub clock: Clock,
     pub stopping: AtomicBool,
-    pub admin_token: Secret,
+    pub alarms: Alarms,
+    pub admin_token: ArcSwap<Secret>,
     pub(crate) body_time: Duration,
     pub(crate) parse_azure: azure::receive::Parse,
     pub(crate) parse_signl4: signl4::receive::Parse,
@@ -136,7 +138,11 @@ impl App {
         let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &options.clock)));
         let telemetry = Arc::new(Telemetry::default());
         let changes = watch::watch(&config.watched);
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let alarms =
+            Alarms { store: opened.store.clone(), telemetry: Arc::clone(&telemetry), config: Arc::clone(&config) };
         let worker = Worker {
+            alarms: alarms.clone(),
             store: opened.store.clone(),
             outbound: Arc::clone(&outbound),
             telemetry: Arc::clone(&telemetry),
@@ -145,7 +151,8 @@ impl App {
             tasks: TaskTracker::new(),
         };
         let bridge = Arc::new(Bridge {
-            config: ArcSwap::from_pointee(config),
+            config,
+            alarms,
             rules,
             outbound,
             store: opened.store,
@@ -153,7 +160,7 @@ impl App {
             telemetry,
             clock: options.clock,
             stopping: AtomicBool::new(false),
-            admin_token,
+            admin_token: ArcSwap::from_pointee(admin_token),
             body_time: options.body_time,
             parse_azure: options.parse_azure,
             parse_signl4: options.parse_signl4,
@@ -326,6 +333,9 @@ impl Bridge {
         }
         self.rules.store(Arc::new(fresh.rules.clone()));
         self.outbound.store(Arc::new(outbound(&fresh, &self.http, &self.tokens, &self.clock)));
+        if let Some(token) = &fresh.server.admin_token {
+            self.admin_token.store(Arc::new(token.clone()));
+        }
         tracing::info!(routes = fresh.rules.routes.len(), "took over a new configuration");
         self.config.store(Arc::new(fresh));
         if let Err(error) = self.store.change(Change::ProbeAll).await {

@@ -36,6 +36,11 @@ impl Presented {
         Self { digests: tokens.map(|token| Sha256::digest(token.as_bytes()).into()).collect() }
     }
 
+    /// Whether no token was presented at all.
+    pub fn is_empty(&self) -> bool {
+        self.digests.is_empty()
+    }
+
     /// Proves `value` if a presented token is one of `expected`. `None` is an unknown name: it costs the same work.
     pub fn verify<T>(&self, value: Option<(T, &[Secret])>) -> Option<Verified<T>> {
         let unknown = [Secret::new("an unknown name".to_owned(), "nowhere")];

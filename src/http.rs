@@ -40,13 +40,30 @@ pub(crate) fn router(bridge: Arc<Bridge>) -> Router {
         .route("/azure/{connection}/{token}", post(azure_by_path))
         .route("/signl4/{team}", post(signl4_by_header))
         .route("/signl4/{team}/{token}", post(signl4_by_path))
-        .fallback(|| async { Problem::NotFound })
-        .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
+        .fallback(no_endpoint)
+        .method_not_allowed_fallback(no_method)
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("a fault in the bridge while answering a request; the caller is asked to come again");
             Problem::Unavailable.into_response()
         }))
         .with_state(bridge)
+}
+
+async fn no_endpoint(State(bridge): State<Arc<Bridge>>, request: Request) -> Problem {
+    // The path is not logged: what is misspelt may still hold a token.
+    let first = request.uri().path().split('/').nth(1).unwrap_or("");
+    tracing::warn!(
+        begins_with = shown(first),
+        "no such endpoint: it is /azure/CONNECTION or /signl4/TEAM, without a slash at the end"
+    );
+    bridge.telemetry.request("other", Problem::NotFound.status().as_u16());
+    Problem::NotFound
+}
+
+async fn no_method(State(bridge): State<Arc<Bridge>>, request: Request) -> Problem {
+    tracing::warn!(method = %request.method(), "a webhook is a POST");
+    bridge.telemetry.request("other", Problem::MethodNotAllowed.status().as_u16());
+    Problem::MethodNotAllowed
 }
 
 async fn azure_by_path(
@@ -90,10 +107,11 @@ async fn azure_webhook(
     let config = bridge.config.load_full();
     let presented = Presented::new(token, request.headers());
     let Some(caller) = azure::authenticate::authenticate(&config.connections, connection, &presented) else {
-        tracing::warn!(side = "azure", source = %shown(connection), "refused a webhook: unknown connection or wrong credential");
+        let known = config.connections.keys().any(|name| name.as_str() == connection);
+        refused("azure", connection, known, &presented);
         return Err(Problem::Unauthorized);
     };
-    let (headers, body) = read(bridge, request).await?;
+    let (headers, body) = read(bridge, request, &format!("/azure/{connection}")).await?;
     let incoming = azure::receive::receive(&caller, body, headers, bridge.parse_azure);
     intake::take(&bridge.store, &bridge.telemetry, incoming).await
 }
@@ -107,12 +125,23 @@ async fn signl4_webhook(
     let config = bridge.config.load_full();
     let presented = Presented::new(token, request.headers());
     let Some(caller) = signl4::authenticate::authenticate(&config.teams, team, &presented) else {
-        tracing::warn!(side = "signl4", source = %shown(team), "refused a webhook: unknown team or wrong credential");
+        let known = config.teams.keys().any(|name| name.as_str() == team);
+        refused("signl4", team, known, &presented);
         return Err(Problem::Unauthorized);
     };
-    let (headers, body) = read(bridge, request).await?;
+    let (headers, body) = read(bridge, request, &format!("/signl4/{team}")).await?;
     let incoming = signl4::receive::receive(&caller, body, headers, bridge.clock.now(), bridge.parse_signl4);
     intake::take(&bridge.store, &bridge.telemetry, incoming).await
+}
+
+/// The log says what was wrong; the caller does not learn it.
+fn refused(side: &'static str, name: &str, known: bool, presented: &Presented) {
+    let why = match (known, presented.is_empty()) {
+        (false, _) => "unknown name",
+        (true, true) => "no credential",
+        (true, false) => "wrong credential",
+    };
+    tracing::warn!(side, source = shown(name), why, "refused a webhook");
 }
 
 /// A name that a stranger sent, safe for a log: it may be a token in the wrong place.
@@ -121,15 +150,18 @@ fn shown(name: &str) -> &str {
     if is_name { name } else { "(not a name)" }
 }
 
-async fn read(bridge: &Bridge, request: Request) -> Result<(BTreeMap<String, String>, Bytes), Problem> {
+async fn read(bridge: &Bridge, request: Request, endpoint: &str) -> Result<(BTreeMap<String, String>, Bytes), Problem> {
     if bridge.stopping.load(Ordering::SeqCst) {
         return Err(Problem::Unavailable);
     }
     let headers = kept(request.headers());
-    let body = tokio::time::timeout(bridge.body_time, gather(request.into_body()))
-        .await
-        .unwrap_or(Err(Problem::BodyTimeout))?;
-    Ok((headers, body))
+    let body =
+        tokio::time::timeout(bridge.body_time, gather(request.into_body())).await.unwrap_or(Err(Problem::BodyTimeout));
+    if body == Err(Problem::BodyTooLarge) {
+        tracing::error!(endpoint, "a webhook body over 1 MiB was refused and is lost: its sender must send less");
+        bridge.alarms.too_large(endpoint).await;
+    }
+    Ok((headers, body?))
 }
 
 /// Reads a body to its end. One that is too large is read on and discarded for a while, because a proxy that is still
@@ -149,12 +181,7 @@ async fn gather(mut body: Body) -> Result<Bytes, Problem> {
             gathered.clear();
         }
     }
-    if read > BODY_BYTES { Err(too_large()) } else { Ok(gathered.freeze()) }
-}
-
-fn too_large() -> Problem {
-    tracing::error!("a webhook body over 1 MiB was refused and is lost: its sender must send less");
-    Problem::BodyTooLarge
+    if read > BODY_BYTES { Err(Problem::BodyTooLarge) } else { Ok(gathered.freeze()) }
 }
 
 fn kept(headers: &HeaderMap) -> BTreeMap<String, String> {

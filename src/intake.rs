@@ -32,6 +32,7 @@ pub fn duties(rules: &Arc<ArcSwap<Rules>>) -> Duties {
 pub async fn take(store: &Store, telemetry: &Telemetry, incoming: Incoming) -> Result<Receipt, Problem> {
     let watch = Stopwatch::start();
     let (side, kind, source) = (incoming.side.as_str(), incoming.kind.name(), incoming.source.clone());
+    let about = incoming.kind.about();
     let stored = tokio::time::timeout(PATIENCE, store.intake(incoming)).await.unwrap_or(Err(StoreError::TooSlow));
     match stored {
         Ok(receipt) => {
@@ -39,17 +40,17 @@ pub async fn take(store: &Store, telemetry: &Telemetry, incoming: Incoming) -> R
             telemetry.event(side, kind, reason, watch.elapsed());
             let duration_ms = watch.elapsed_ms();
             if let Some(loud) = loud(receipt.reason) {
-                tracing::warn!(event.id = %receipt.event, side, kind, source, reason, duration_ms, "{loud}");
+                tracing::warn!(event.id = %receipt.event, about, side, kind, source, reason, duration_ms, "{loud}");
             } else {
                 tracing::info!(
-                    event.id = %receipt.event, side, kind, source, reason, duration_ms,
+                    event.id = %receipt.event, about, side, kind, source, reason, duration_ms,
                     seen_before = receipt.seen_before, "stored an event"
                 );
             }
             Ok(receipt)
         }
         Err(error) => {
-            tracing::error!(side, kind, source, error = %error, "an event was not stored; the caller is asked to come again");
+            tracing::error!(about, side, kind, source, error = %error, "an event was not stored; the caller is asked to come again");
             Err(Problem::Unavailable)
         }
     }

@@ -1,6 +1,7 @@
 //! A durable two-way bridge between Azure Monitor and SIGNL4. `ARCHITECTURE.md` has the map.
 
 mod admin;
+pub mod alarm;
 pub mod app;
 pub mod azure;
 pub mod caller;

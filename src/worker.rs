@@ -12,12 +12,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alarm::Alarms;
 use crate::azure::deliver::Azure;
 use crate::clock::{Clock, Stopwatch};
 use crate::domain::after::{Next, RetryPolicy, after};
 use crate::domain::backoff::Roll;
 use crate::domain::delivery::{Attempted, Delivery, Learned, Outcome};
-use crate::domain::id::{ExternalId, Side};
+use crate::domain::id::{AlertKey, ExternalId, Side};
 use crate::domain::timestamp::Timestamp;
 use crate::signl4::deliver::Signl4;
 use crate::store::{Finish, Recorded, Store, StoreError};
@@ -43,6 +44,7 @@ pub struct Worker {
     pub store: Store,
     pub outbound: Arc<ArcSwap<Outbound>>,
     pub telemetry: Arc<Telemetry>,
+    pub alarms: Alarms,
     pub clock: Clock,
     pub policy: RetryPolicy,
     pub tasks: TaskTracker,
@@ -132,9 +134,9 @@ impl Worker {
             possibly_doubled: false,
         });
         let duration_ms = watch.elapsed_ms();
-        let page = delivery.call.page().map(ExternalId::as_str);
+        let (page, alert) = (delivery.call.page().map(ExternalId::as_str), delivery.call.alert().map(AlertKey::as_str));
         tracing::info!(
-            delivery.id = %delivery.id, page.id = page, attempt = delivery.attempt, side = delivery.call.side().as_str(),
+            delivery.id = %delivery.id, page.id = page, alert.id = alert, attempt = delivery.attempt, side = delivery.call.side().as_str(),
             kind = delivery.call.kind().as_str(), outcome = attempted.outcome.name(), duration_ms, note = attempted.note,
             "made an attempt"
         );
@@ -150,10 +152,19 @@ impl Worker {
             self.telemetry.possibly_doubled();
             tracing::warn!(delivery.id = %delivery.id, "nothing could tell whether an earlier attempt arrived: the page may be doubled");
         }
-        let (id, created_at) = (delivery.id, delivery.created_at);
+        let (id, created_at, destination) = (delivery.id, delivery.created_at, delivery.call.destination());
+        if matches!(attempted.outcome, Outcome::Denied { .. }) {
+            tracing::error!(
+                delivery.id = %id, destination = %destination, note = attempted.note,
+                "the destination refuses its credential: its deliveries wait and one is tried each minute"
+            );
+        }
         match self.store.record(Finish { delivery, attempted: attempted.clone(), next }).await {
             Ok(Recorded::Ours) => match next {
                 Next::Done => self.telemetry.delivered(now.since(created_at)),
+                Next::Again { .. } if matches!(attempted.outcome, Outcome::Denied { .. }) => {
+                    self.alarms.denied(&destination, &attempted.note).await;
+                }
                 Next::Again { .. } => {}
                 Next::Dead { why } => {
                     self.telemetry.dead(kind);
@@ -161,6 +172,7 @@ impl Worker {
                         delivery.id = %id, kind, why = %why, note = attempted.note,
                         "a delivery is given up and waits for a person: `deliveries list`, then replay or drop it"
                     );
+                    self.alarms.dead(kind, &attempted.note).await;
                 }
             },
             Ok(Recorded::Overtaken) => self.telemetry.overtaken(),

@@ -81,6 +81,8 @@ pub enum Reason {
     Stale,
     ForeignSubscription,
     Unreadable,
+    /// Trouble of the bridge's own.
+    Alarm,
     Acknowledged,
     Closed,
     Reopened,
@@ -115,6 +117,7 @@ impl Reason {
             Self::Stale => "stale",
             Self::ForeignSubscription => "foreign_subscription",
             Self::Unreadable => "unreadable",
+            Self::Alarm => "alarm",
             Self::Acknowledged => "acknowledged",
             Self::Closed => "closed",
             Self::Reopened => "reopened",
@@ -150,6 +153,7 @@ pub fn decide(rules: &Rules, known: &Known, event: &Event, now: Timestamp) -> Ve
             azure::unreadable(&mut desk, connection, digest, problem)
         }
         EventKind::Signl4 { team, page, change } => signl4::changed(&mut desk, team, page, change),
+        EventKind::Alarm { team, about, title, text } => azure::alarm(&mut desk, team, about, title, text),
         EventKind::Ignored { .. } => Reason::NoConsequence,
         EventKind::Timer { page, timer: TimerKind::GraceEnded } => grace_ended(&mut desk, page),
     };

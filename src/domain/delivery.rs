@@ -123,6 +123,14 @@ impl Call {
         }
     }
 
+    /// The alert that the call changes, on the Azure side.
+    pub const fn alert(&self) -> Option<&AlertKey> {
+        match self {
+            Self::ChangeState { target, .. } | Self::Comment { target, .. } => Some(&target.key),
+            Self::Raise { .. } | Self::Acknowledge { .. } | Self::Resolve { .. } | Self::Annotate { .. } => None,
+        }
+    }
+
     /// The page that the call belongs to, on the SIGNL4 side.
     pub const fn page(&self) -> Option<&ExternalId> {
         match self {

@@ -24,6 +24,8 @@ pub enum EventKind {
     Unreadable { connection: ConnectionName, digest: String, problem: String },
     /// Something happened to a page in SIGNL4. `team` is the endpoint's; the page is found by its external id.
     Signl4 { team: TeamName, page: ExternalId, change: Signl4Change },
+    /// Trouble of the bridge's own that a person must mend.
+    Alarm { team: TeamName, about: String, title: String, text: String },
     /// Authenticated, understood, and of no consequence: duty events, the test event, alerts of other systems.
     Ignored { team: TeamName, why: &'static str },
     /// A stored timer of a page is due.
@@ -293,13 +295,15 @@ pub struct Person {
 
 impl EventKind {
     /// Which alert's rows the judgement needs; `None` when it is found by the page's external id or not needed.
-    pub fn alert_key(&self, day: &str) -> Option<AlertKey> {
+    pub fn alert_key(&self, now: Timestamp) -> Option<AlertKey> {
+        let (day, hour) = (now.day(), now.hour());
         match self {
             Self::Azure { notification, .. } => Some(notification.id.key().clone()),
             Self::Foreign { connection, subscription } => {
-                Some(Self::foreign_key(connection, subscription.as_ref(), day))
+                Some(Self::foreign_key(connection, subscription.as_ref(), &day))
             }
             Self::Unreadable { digest, .. } => Some(AlertKey::synthetic("unreadable", digest)),
+            Self::Alarm { about, .. } => Some(Self::alarm_key(about, &hour)),
             Self::Signl4 { .. } | Self::Ignored { .. } | Self::Timer { .. } => None,
         }
     }
@@ -308,6 +312,25 @@ impl EventKind {
     pub fn foreign_key(connection: &ConnectionName, subscription: Option<&SubscriptionId>, day: &str) -> AlertKey {
         let name = subscription.map_or("none", SubscriptionId::as_str);
         AlertKey::synthetic("notice", &format!("foreign:{connection}:{}:{day}", super::id::digest(name.as_bytes())))
+    }
+
+    /// One alarm an hour for the same trouble.
+    pub fn alarm_key(about: &str, hour: &str) -> AlertKey {
+        AlertKey::synthetic("alarm", &format!("{}:{hour}", super::id::digest(about.as_bytes())))
+    }
+
+    /// The alert, page, subscription or trouble that it is about, for the log.
+    pub fn about(&self) -> String {
+        match self {
+            Self::Azure { notification, .. } => notification.id.key().to_string(),
+            Self::Foreign { subscription, .. } => {
+                subscription.as_ref().map_or_else(|| "no subscription".to_owned(), SubscriptionId::to_string)
+            }
+            Self::Unreadable { problem, .. } => problem.clone(),
+            Self::Signl4 { page, .. } | Self::Timer { page, .. } => page.to_string(),
+            Self::Alarm { about, .. } => about.clone(),
+            Self::Ignored { why, .. } => (*why).to_owned(),
+        }
     }
 
     /// A name for logs, metrics and the store.
@@ -320,6 +343,7 @@ impl EventKind {
             Self::Foreign { .. } => "foreign",
             Self::Unreadable { .. } => "unreadable",
             Self::Signl4 { change, .. } => change.happened.as_str(),
+            Self::Alarm { .. } => "alarm",
             Self::Ignored { .. } => "ignored",
             Self::Timer { .. } => "timer",
         }
@@ -345,6 +369,7 @@ impl EventKind {
             Self::Azure { .. }
             | Self::Foreign { .. }
             | Self::Unreadable { .. }
+            | Self::Alarm { .. }
             | Self::Ignored { .. }
             | Self::Timer { .. } => None,
         }

@@ -36,6 +36,16 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// `2026-11-24`, in UTC.
+    pub fn day(self) -> String {
+        self.to_string().chars().take(10).collect()
+    }
+
+    /// `2026-11-24T03`, in UTC.
+    pub fn hour(self) -> String {
+        self.to_string().chars().take(13).collect()
+    }
+
     /// Earlier by `span`; stops at the smallest value instead of overflowing.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {

@@ -21,6 +21,9 @@ pub(super) struct OpenFile {
 /// After a crash, a Raise that was under way waits this long for SIGNL4's own event before it is settled.
 const SETTLE: Duration = Duration::from_secs(15);
 
+const LOCK_TRIES: u32 = 10;
+const LOCK_REST: Duration = Duration::from_millis(100);
+
 const NETWORK_FILE_SYSTEMS: [&str; 12] = [
     "nfs",
     "nfs4",
@@ -44,11 +47,10 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<OpenFile, OpenError> {
         return Err(OpenError::NetworkFileSystem { path: shown, kind });
     }
     let lock = private(&lock_path(path)).map_err(file)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: shown }),
-        Err(TryLockError::Error(source)) => return Err(file(source)),
-    }
+    take(&lock).map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse { path: shown.clone() },
+        TryLockError::Error(source) => file(source),
+    })?;
     // Created here and not by SQLite, so that the file and its WAL are born private.
     private(path).map_err(file)?;
     let sqlite = |source| match damage(&source) {
@@ -64,6 +66,17 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<OpenFile, OpenError> {
     schema::migrate(&mut connection).map_err(sqlite)?;
     let interrupted = recover(&connection, now).map_err(sqlite)?;
     Ok(OpenFile { connection, lock, interrupted })
+}
+
+/// Takes the lock; a process that was just killed may take a moment to let go of it.
+fn take(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_REST),
+            other => return other,
+        }
+    }
+    lock.try_lock()
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

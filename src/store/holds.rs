@@ -97,6 +97,7 @@ impl Holds {
                 if !held {
                     return Ok(());
                 }
+                due_at_once(connection, destination, now)?;
                 self.change(connection, destination, |hold| {
                     hold.denied_since = None;
                     hold.waits_until = None;
@@ -117,7 +118,7 @@ impl Holds {
     }
 
     /// Credential or configuration changed: denied destinations are tried at once.
-    pub(super) fn probe_all(&mut self, connection: &Connection) -> Result<(), StoreError> {
+    pub(super) fn probe_all(&mut self, connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
         let denied: Vec<Destination> = self
             .by_destination
             .values()
@@ -125,6 +126,7 @@ impl Holds {
             .map(|hold| hold.destination.clone())
             .collect();
         for destination in denied {
+            due_at_once(connection, &destination, now)?;
             self.change(connection, &destination, |hold| hold.waits_until = None)?;
         }
         Ok(())
@@ -164,6 +166,16 @@ impl Holds {
             ])?;
         Ok(())
     }
+}
+
+/// What was denied waits for the next probe: it need not, once the destination may take us again.
+fn due_at_once(connection: &Connection, destination: &Destination, now: Timestamp) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE delivery SET due = ?2 WHERE destination = ?1 AND state = 0 AND due > ?2 AND outcome = 'denied'",
+        )?
+        .execute(params![destination.as_str(), now.as_millis()])?;
+    Ok(())
 }
 
 /// All holds, as stored.

@@ -63,7 +63,7 @@ pub(super) fn change(
             Ok(Changed::Done)
         }
         Change::ProbeAll => {
-            holds.probe_all(connection)?;
+            holds.probe_all(connection, now)?;
             Ok(Changed::Done)
         }
         Change::Pulse => {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::Serialize;
 
 use super::rows::{self, state};
@@ -53,7 +53,7 @@ pub struct Health {
     pub dead: u64,
     pub open_pages: u64,
     pub timers: u64,
-    /// Due time of the oldest delivery that waits, held back or not.
+    /// When the oldest delivery that waits was decided, whatever it waits for.
     pub oldest_due: Option<Timestamp>,
     pub holds: Vec<Hold>,
 }
@@ -159,8 +159,9 @@ impl Reader {
                 Ok(u64::try_from(number).unwrap_or(0))
             };
             let oldest_due: Option<i64> = connection
-                .prepare_cached("SELECT min(due) FROM delivery WHERE state < 2")?
-                .query_row([], |row| row.get(0))?;
+                .prepare_cached("SELECT created_at FROM delivery WHERE state < 2 ORDER BY seq LIMIT 1")?
+                .query_row([], |row| row.get(0))
+                .optional()?;
             Ok(Health {
                 due: count("SELECT count(*) FROM delivery WHERE state < 2 AND state = 0")?,
                 leased: count("SELECT count(*) FROM delivery WHERE state < 2 AND state = 1")?,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use crate::domain::decide::{Finished, Owed, Verdict};
-use crate::domain::delivery::{AzureTarget, Call, CallKind, Delivery};
+use crate::domain::delivery::{CallKind, Delivery};
 use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId};
 use crate::domain::page::{Alert, Known, OpenDelivery, Page};
 use crate::domain::timestamp::Timestamp;
@@ -218,20 +218,13 @@ pub(super) fn insert_delivery(
             if lease_until.is_some() { state::LEASED } else { state::DUE },
             lease_until.unwrap_or(owed.due).as_millis(),
             i64::from(lease_until.is_some()),
-            target(call).map(|target| target.key.as_str()),
+            call.alert().map(AlertKey::as_str),
             call.page().map(ExternalId::as_str),
             event,
             now.as_millis(),
             serde_json::to_string(call)?,
         ])?;
     Ok(())
-}
-
-fn target(call: &Call) -> Option<&AzureTarget> {
-    match call {
-        Call::ChangeState { target, .. } | Call::Comment { target, .. } => Some(target),
-        Call::Raise { .. } | Call::Acknowledge { .. } | Call::Resolve { .. } | Call::Annotate { .. } => None,
-    }
 }
 
 /// Whether anything of the lane is open.

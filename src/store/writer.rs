@@ -115,6 +115,10 @@ pub(super) fn spawn(
         };
         let mut writer = Writer { clock, slots, duties, holds, leased_out, handed: Vec::new(), nudge: false };
         writer.run(&mut connection, &queue);
+        // A copy of the file alone, made while nothing runs, is then a whole one.
+        if let Err(error) = connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())) {
+            tracing::warn!(error = %error, "the write-ahead log stays beside the store; copy both");
+        }
         // The lock outlives the connection: nobody else may open the file before it is closed.
         drop(connection);
         drop(lock);
@@ -271,6 +275,7 @@ impl Writer {
             EventKind::Azure { .. }
             | EventKind::Foreign { .. }
             | EventKind::Unreadable { .. }
+            | EventKind::Alarm { .. }
             | EventKind::Ignored { .. } => None,
         };
         let row = rows::insert_event(
@@ -303,7 +308,6 @@ impl Writer {
         event: Event,
         now: Timestamp,
     ) -> Result<(Event, Option<AlertKey>, Verdict), StoreError> {
-        let day: String = now.to_string().chars().take(10).collect();
         let mut event = event;
         for _ in 0..2 {
             let key = match &event.kind {
@@ -311,7 +315,8 @@ impl Writer {
                 EventKind::Azure { .. }
                 | EventKind::Foreign { .. }
                 | EventKind::Unreadable { .. }
-                | EventKind::Ignored { .. } => event.kind.alert_key(&day),
+                | EventKind::Alarm { .. }
+                | EventKind::Ignored { .. } => event.kind.alert_key(now),
             };
             let known = key.as_ref().map(|key| rows::known(connection, key)).transpose()?.unwrap_or_default();
             if let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| (self.duties.judge)(&known, &event, now))) {
@@ -389,14 +394,7 @@ impl Writer {
         self.nudge |= state == state::DUE || rows::lane_is_busy(connection, &delivery.call.lane())?;
         let key = match delivery.call.page() {
             Some(page) => rows::alert_of(connection, page)?,
-            None => match &delivery.call {
-                crate::domain::delivery::Call::ChangeState { target, .. }
-                | crate::domain::delivery::Call::Comment { target, .. } => Some(target.key.clone()),
-                crate::domain::delivery::Call::Raise { .. }
-                | crate::domain::delivery::Call::Acknowledge { .. }
-                | crate::domain::delivery::Call::Resolve { .. }
-                | crate::domain::delivery::Call::Annotate { .. } => None,
-            },
+            None => delivery.call.alert().cloned(),
         };
         if let Some(key) = key {
             let known = rows::known(connection, &key)?;
@@ -422,7 +420,9 @@ fn without_judgement(kind: EventKind, id: EventId) -> EventKind {
         | EventKind::Unreadable { connection, .. } => {
             EventKind::Unreadable { connection, digest: id.to_string(), problem: PROBLEM.to_owned() }
         }
-        EventKind::Signl4 { team, .. } | EventKind::Ignored { team, .. } => EventKind::Ignored { team, why: PROBLEM },
+        EventKind::Signl4 { team, .. } | EventKind::Alarm { team, .. } | EventKind::Ignored { team, .. } => {
+            EventKind::Ignored { team, why: PROBLEM }
+        }
         EventKind::Timer { page, timer } => EventKind::Timer { page, timer },
     }
 }

@@ -213,7 +213,7 @@ pub(super) fn foreign(
     connection: &ConnectionName,
     subscription: Option<&SubscriptionId>,
 ) -> Reason {
-    let key = EventKind::foreign_key(connection, subscription, &day(desk.now));
+    let key = EventKind::foreign_key(connection, subscription, &desk.now.day());
     if desk.alert.is_none() {
         desk.alert = Some(notice(desk, connection, &key, ""));
         let rendered = render_foreign(subscription, connection);
@@ -234,9 +234,20 @@ pub(super) fn unreadable(desk: &mut Desk<'_>, connection: &ConnectionName, diges
     Reason::Unreadable
 }
 
-/// `2026-11-24`, in UTC.
-pub(super) fn day(now: Timestamp) -> String {
-    now.to_string().chars().take(10).collect()
+/// One page an hour for the same trouble, to the alarm team.
+pub(super) fn alarm(desk: &mut Desk<'_>, team: &TeamName, about: &str, title: &str, text: &str) -> Reason {
+    let key = EventKind::alarm_key(about, &desk.now.hour());
+    let Some(connection) = desk.rules.connections.keys().next().cloned() else { return Reason::NoConsequence };
+    if desk.alert.is_some() {
+        return Reason::Repeat;
+    }
+    desk.alert = Some(notice(desk, &connection, &key, ""));
+    let rendered = Rendered { title: title.to_owned(), message: text.to_owned(), parameters: Vec::new() };
+    let policy = Policy::default();
+    let plan = Plan { team, route: None, policy: &policy, service: None, scenario: None };
+    let id = new_page(desk, &key, &rendered, &plan);
+    desk.raise(&id);
+    Reason::Alarm
 }
 
 fn notice(desk: &Desk<'_>, connection: &ConnectionName, key: &AlertKey, digest: &str) -> Alert {
