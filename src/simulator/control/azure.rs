@@ -14,6 +14,7 @@ const HELP: &str = "Azure in a box. Below /_simulator/:
                                   \"resource_group\": \"rg-payments\", \"signal\": {\"metric\": {\"threshold\": 90, \"value\": 97.4}}}
                                   signal: metric, log, activity_log, service_health, resource_health; all has defaults
   POST   fire-test                the portal's \"Test action group\"
+  GET    alert/{alert}            one alert with its history
   POST   resolve/{alert}          its condition is no longer met
   POST   repeat/{alert}           its webhook once more
   POST   state/{alert}            {\"state\": \"Acknowledged\", \"by\": \"jane.doe@example.com\", \"comments\": \"\"}, as in the portal
@@ -67,6 +68,7 @@ fn own(azure: &Azure, path: &[&str], asked: &Asked) -> Done {
             }))
             .map_err(Mistake::new)
         }),
+        (&Method::GET, ["alert", id]) if azure.alert(id).is_some() => Ok(shown(azure, id)),
         (&Method::DELETE, ["calls"]) => Ok(json!({ "forgotten": azure.take_calls().len() })),
         (&Method::POST, ["fire"]) => {
             let id = azure.fire(read::<AlertSpec>(asked)?).map_err(Mistake::new)?;

@@ -10,6 +10,7 @@ use crate::simulator::signl4::{Habit, Signl4};
 
 const HELP: &str = "SIGNL4 in a box. Below /_simulator/, where {alert} is an alert's id or external id (then the newest):
   GET    state                    teams, people, alerts and incoming events
+  GET    alert/{alert}            one alert
   POST   acknowledge/{alert}      {\"person\": \"Jane Doe\", \"note\": \"on it\"}; the first person who is on duty if absent
   POST   close/{alert}            the same
   POST   unacknowledge/{alert}    {\"person\": \"Jane Doe\"}
@@ -82,6 +83,9 @@ fn own(signl4: &Signl4, path: &[&str], asked: &Asked) -> Done {
                 "alerts": state.alerts, "events": state.events,
             })
         })),
+        (&Method::GET, ["alert", alert]) if signl4.alert(alert).is_some() => {
+            serde_json::to_value(signl4.alert(alert)).map_err(Mistake::new)
+        }
         (&Method::DELETE, ["calls"]) => Ok(json!({ "forgotten": signl4.take_calls().len() })),
         (&Method::POST, [action, alert]) => act(signl4, action, alert, asked),
         (&Method::POST, ["duty"]) => {
