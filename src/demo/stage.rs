@@ -1,0 +1,239 @@
+//! What the story is played on: both simulators, a temporary folder with a real configuration, and the real bridge.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::DemoError;
+use crate::app::{App, Bridge, Options, RunError};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::after::RetryPolicy;
+use crate::domain::backoff::Backoff;
+use crate::simulator::scene::{
+    API_KEY, AZURE_TOKEN, BRIDGE_USER_ID, CLIENT, CLIENT_SECRET, SIGNL4_TOKEN, SUBSCRIPTION, Scene, TEAM_SECRET, TENANT,
+};
+
+/// The second team, and the one person in it.
+pub(super) const PAYMENTS: &str = "payments";
+pub(super) const RICHARD: &str = "Richard Roe";
+
+const PAYMENTS_SECRET: &str = "paymentssecret1";
+
+const BRIDGE_TOML: &str = include_str!("example/bridge.toml");
+const ROUTES: [(&str, &str); 3] = [
+    ("10-payments.toml", include_str!("example/routes/10-payments.toml")),
+    ("20-ops.toml", include_str!("example/routes/20-ops.toml")),
+    ("90-quiet.toml", include_str!("example/routes/90-quiet.toml")),
+];
+
+/// Azure waits 5 s before its second try; so many times less here.
+const AZURE_FASTER: f64 = 3.0;
+
+/// Which ports are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ports {
+    /// Those of the documentation, where they are free.
+    Usual,
+    /// Any.
+    #[cfg(test)]
+    Any,
+}
+
+/// Everything that the story needs.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) scene: Scene,
+    folder: Folder,
+    listen: SocketAddr,
+    admin_listen: SocketAddr,
+    grace: Duration,
+    speed: f64,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    bridge: Arc<Bridge>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+impl Stage {
+    pub(super) async fn set(ports: Ports, speed: f64) -> Result<Self, DemoError> {
+        let [azure, signl4, listen, admin_listen] = addresses(ports)?;
+        let scene = Scene::start(azure, signl4, Clock::System).await?;
+        scene.signl4.add_team(PAYMENTS, PAYMENTS_SECRET);
+        scene.signl4.add_person(PAYMENTS, RICHARD, "richard.roe@example.com")?;
+        scene.azure.webhooks().set_time_scale(whole(AZURE_FASTER * faster(speed)));
+        scene.connect(&format!("http://{listen}"));
+        // A route's grace is in whole seconds.
+        let grace = Duration::from_secs(u64::from(whole(4.0 / faster(speed))));
+        let folder = Folder::make()?;
+        let stage = Self { scene, folder, listen, admin_listen, grace, speed, running: None };
+        stage.write_configuration()?;
+        Ok(stage)
+    }
+
+    fn write_configuration(&self) -> io::Result<()> {
+        let fill = |text: &str| {
+            let (azure, signl4) = (self.scene.azure.url(), self.scene.signl4.url());
+            text.replace("@LISTEN@", &self.listen.to_string())
+                .replace("@ADMIN_LISTEN@", &self.admin_listen.to_string())
+                .replace("@TENANT@", TENANT)
+                .replace("@CLIENT@", CLIENT)
+                .replace("@SUBSCRIPTION@", SUBSCRIPTION)
+                .replace("@AZURE@", &azure)
+                .replace("@SIGNL4@", &signl4)
+                .replace("@BRIDGE_USER@", BRIDGE_USER_ID)
+                .replace("@GRACE@", &format!("{}s", self.grace.as_secs()))
+        };
+        self.folder.write("bridge.toml", &fill(BRIDGE_TOML))?;
+        for (name, text) in ROUTES {
+            self.folder.write(&format!("routes/{name}"), &fill(text))?;
+        }
+        for (name, secret) in [
+            ("azure", CLIENT_SECRET),
+            ("azure-webhook", AZURE_TOKEN),
+            ("signl4-ops", TEAM_SECRET),
+            ("signl4-payments", PAYMENTS_SECRET),
+            ("signl4-webhook", SIGNL4_TOKEN),
+            ("signl4-api-key", API_KEY),
+        ] {
+            self.folder.write(&format!("secrets/{name}"), secret)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the configuration and runs the bridge on the store in the folder.
+    pub(super) async fn start_bridge(&mut self) -> Result<(), DemoError> {
+        // The environment of whoever tries the demo is not part of it.
+        let env = BTreeMap::new();
+        let config = Config::load(&self.configuration(), None, &env)?;
+        // The real cap is five minutes: nobody wants to wait that long for the end of a story.
+        let scaled = |seconds: f64| Duration::from_secs_f64(seconds / faster(self.speed));
+        let backoff = Backoff { base: scaled(1.0), cap: scaled(2.0) };
+        let policy = RetryPolicy { backoff, ..RetryPolicy::default() };
+        let app = App::build(config, Options { policy, env, ..Options::default() }).await?;
+        let (bridge, stop) = (Arc::clone(&app.bridge), CancellationToken::new());
+        let task = tokio::spawn(app.run(stop.clone(), true));
+        self.running = Some(Running { bridge, stop, task });
+        Ok(())
+    }
+
+    /// Stops the bridge and waits for its end. Can be cut off and called again.
+    pub(super) async fn stop_bridge(&mut self) -> Result<(), DemoError> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        running.stop.cancel();
+        let ended = (&mut running.task).await;
+        self.running = None;
+        match ended {
+            Ok(ended) => Ok(ended?),
+            Err(_) => Err(DemoError::Unexpected("a fault in the bridge ended it".to_owned())),
+        }
+    }
+
+    /// Ends everything; the folder goes with the stage.
+    pub(super) async fn strike(mut self) -> Result<(), DemoError> {
+        let stopped = self.stop_bridge().await;
+        self.scene.azure.stop();
+        self.scene.signl4.stop();
+        stopped
+    }
+
+    pub(super) fn bridge(&self) -> Result<&Bridge, DemoError> {
+        let running = self.running.as_ref();
+        running
+            .map(|running| &*running.bridge)
+            .ok_or_else(|| DemoError::Unexpected("the bridge does not run".to_owned()))
+    }
+
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.folder.path.join("bridge.toml")
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Where the bridge takes webhooks, and where its operators ask.
+    pub(super) fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        (self.listen, self.admin_listen)
+    }
+
+    pub(super) fn grace(&self) -> Duration {
+        self.grace
+    }
+}
+
+/// What the bridge and Azure wait for gets shorter with speed and never longer: time limits would be missed.
+fn faster(speed: f64) -> f64 {
+    speed.max(1.0)
+}
+
+/// Rounded up to a whole number from 1.
+fn whole(number: f64) -> u32 {
+    (1..10_000).find(|whole| f64::from(*whole) >= number).unwrap_or(10_000)
+}
+
+/// Of the simulated Azure, the simulated SIGNL4, the bridge's webhooks and its operators.
+fn addresses(ports: Ports) -> io::Result<[SocketAddr; 4]> {
+    // All are held until the last is found, so that no two are the same.
+    let mut held = Vec::new();
+    let mut found = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); 4];
+    for (address, usual) in found.iter_mut().zip([7070, 7071, 8080, 9090]) {
+        let wanted = match ports {
+            Ports::Usual => usual,
+            #[cfg(test)]
+            Ports::Any => 0,
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted))
+            .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        *address = listener.local_addr()?;
+        held.push(listener);
+    }
+    Ok(found)
+}
+
+/// A temporary folder that only its owner can read, and that is removed with this value.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    fn make() -> io::Result<Self> {
+        let mut name = format!("bridge-demo-{}", uuid::Uuid::new_v4().simple());
+        name.truncate(20);
+        let path = std::env::temp_dir().join(name);
+        let mut private = std::fs::DirBuilder::new();
+        private.mode(0o700);
+        private.create(&path)?;
+        let folder = Self { path };
+        for inner in ["routes", "secrets"] {
+            private.create(folder.path.join(inner))?;
+        }
+        Ok(folder)
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.path.join(name))?;
+        io::Write::write_all(&mut file, text.as_bytes())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "the demo's folder is left behind");
+        }
+    }
+}

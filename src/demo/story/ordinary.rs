@@ -1,0 +1,165 @@
+//! An ordinary night: pages, acknowledgements, notes, closes, and what wakes nobody.
+
+use super::{OPS, Story};
+use crate::demo::DemoError;
+use crate::demo::narrate::{Shown, Who, span};
+use crate::demo::stage::PAYMENTS;
+use crate::simulator::azure::{Activity, AlertSpec, AlertState, Health, Incident, Log, Metric, MonitorCondition};
+use crate::simulator::scene::JANE;
+use crate::simulator::signl4::AlertStatus;
+
+impl Story<'_, '_, '_> {
+    pub(super) async fn there_and_back(&mut self) -> Result<(), DemoError> {
+        self.tell.heading("1  There and back: a page, an acknowledgement, a note, a close")?;
+        let spec = AlertSpec::metric("CPU above 90 %", "vm-web-1", Metric::default())
+            .resource_group("rg-web")
+            .description("The web tier is short of processor time.");
+        let alert = self.fire(spec, 1).await?;
+        self.paged_by_route(&alert).await?;
+        let page = self.rings(&alert, OPS, Shown::Whole).await?;
+        self.tell.pause(2.5).await;
+        self.jane_acknowledges(&alert, &page, Some("on it")).await?;
+        self.tell.pause(1.2).await;
+        let note = "two more instances are up";
+        self.tell.say(Who::Phone, &format!("{JANE} adds a note: \"{note}\""))?;
+        let annotation = self.stage.scene.signl4.annotate(&page.id, JANE, note)?;
+        let comment = self.stage.azure_comment(&alert, note).await?;
+        let text = format!("has the comment {} later: \"{}\"", span(comment.at.since(annotation.at)), comment.comments);
+        self.tell.say(Who::Azure, &text)?;
+        self.tell.pause(1.2).await;
+        self.tell.say(Who::Phone, &format!("{JANE} closes it"))?;
+        let closed = self.stage.scene.signl4.close(&page.id, JANE, None)?;
+        let change = self.stage.azure_is(&alert, AlertState::Closed).await?;
+        let text = format!("is Closed {} later: \"{}\"", span(change.at.since(closed.modified_at)), change.comments);
+        self.tell.say(Who::Azure, &text)?;
+        self.tell.pause(1.5).await;
+        Ok(())
+    }
+
+    pub(super) async fn resolved_in_azure(&mut self) -> Result<(), DemoError> {
+        self.tell.heading("2  Azure says it is over, and the page ends by itself")?;
+        let log = Log {
+            query: "AppEvents | where Name == 'PaymentFailed'".to_owned(),
+            threshold: 20.0,
+            value: 37.0,
+            ..Log::default()
+        };
+        let alert = self.fire(AlertSpec::log("Failed payments", "log-payments", log), 1).await?;
+        self.paged_by_route(&alert).await?;
+        let page = self.rings(&alert, PAYMENTS, Shown::Whole).await?;
+        self.tell.pause(1.5).await;
+        self.resolve(&alert, "resolves it: payments succeed again").await?;
+        let ended = self.stage.page_is(&page, AlertStatus::Closed).await?;
+        let resolved_at = self.stage.scene.azure.alert(&alert).and_then(|alert| alert.resolved_at);
+        let late = resolved_at.map_or_else(String::new, |at| format!(" {} later", span(ended.modified_at.since(at))));
+        self.tell.say(Who::Phone, &format!("the page ends{late}; nobody has to tidy up"))?;
+        self.tell.pause(1.5).await;
+        Ok(())
+    }
+
+    pub(super) async fn short_peaks(&mut self) -> Result<(), DemoError> {
+        self.tell.heading("3  Short peaks wake nobody, lasting ones do")?;
+        let memory = |resource: &str, value| {
+            let metric = Metric { name: "Memory Percentage".to_owned(), threshold: 85.0, value, ..Metric::default() };
+            AlertSpec::metric("Memory above 85 %", resource, metric).resource_group("rg-web").severity(2)
+        };
+        let peak = self.fire(memory("vm-web-2", 88.1), 0).await?;
+        let lasting = self.fire(memory("vm-web-3", 93.6), 1).await?;
+        let grace = span(self.stage.grace());
+        let text = format!("stored; the route \"web: peaks\" holds both pages for {grace} before anybody is woken");
+        self.stage.judged(&peak, "held").await?;
+        self.decides(&lasting, "held", &text).await?;
+        // Within the grace at any speed: the end of the peak is what this scene is about.
+        self.tell.pause(self.tell.speed().min(1.0)).await;
+        self.resolve(&peak, "resolves the alert on vm-web-2").await?;
+        self.decides(&peak, "resolved_before_paged", "drops the held page of vm-web-2: nobody was woken for it")
+            .await?;
+        self.tell.say(Who::Bridge, "waits for the other one …")?;
+        // It fired later: its page also proves that the time of the first has come and gone.
+        self.rings(&lasting, OPS, Shown::Locked).await?;
+        if self.stage.pages_of(&peak) > 0 {
+            return Err(DemoError::Unexpected("the peak on vm-web-2 was paged".to_owned()));
+        }
+        self.tell.pause(1.5).await;
+        Ok(())
+    }
+
+    pub(super) async fn whatever_azure_says(&mut self) -> Result<(), DemoError> {
+        self.tell.heading("4  Every kind of alert has a title that can be read on a locked phone")?;
+        let specs = [
+            AlertSpec::service_health("Azure service issues", Incident::default()),
+            AlertSpec::resource_health("Machine health", "vm-db-1", Health::default()).resource_group("rg-data"),
+            AlertSpec::activity_log("Production machine deleted", "vm-batch-7", Activity::default())
+                .resource_group("rg-data"),
+        ];
+        for spec in specs {
+            let alert = self.fire(spec, 1).await?;
+            self.rings(&alert, OPS, Shown::Locked).await?;
+            self.tell.pause(0.7).await;
+        }
+        let backup = Log { query: "BackupJobs | where Status == 'Completed'".to_owned(), ..Log::default() };
+        let quiet = self.fire(AlertSpec::log("Backup report", "log-platform", backup).severity(4), 0).await?;
+        let text = "recorded, as the route \"informational\" says: nobody is woken";
+        self.decides(&quiet, "recorded_by_route", text).await?;
+        self.tell.pause(1.5).await;
+        Ok(())
+    }
+
+    pub(super) async fn nothing_falls_through(&mut self) -> Result<(), DemoError> {
+        self.tell.heading("5  Nothing falls through")?;
+        self.unrouted().await?;
+        self.nobody_on_duty().await?;
+        self.told_twice().await?;
+        self.unreadable().await
+    }
+
+    async fn unrouted(&mut self) -> Result<(), DemoError> {
+        let metric =
+            Metric { name: "Messages in queue".to_owned(), threshold: 500.0, value: 1312.0, ..Metric::default() };
+        let spec = AlertSpec::metric("Queue backlog", "sb-orders", metric)
+            .resource_group("rg-orders")
+            .resource_type("Microsoft.ServiceBus/namespaces")
+            .severity(2);
+        let alert = self.fire(spec, 1).await?;
+        self.paged_by_route(&alert).await?;
+        self.rings(&alert, OPS, Shown::Locked).await?;
+        self.tell.pause(1.0).await;
+        Ok(())
+    }
+
+    async fn nobody_on_duty(&mut self) -> Result<(), DemoError> {
+        let person = crate::demo::stage::RICHARD;
+        self.stage.scene.signl4.set_duty(person, false)?;
+        self.tell.say(Who::Phone, &format!("{person} goes off duty; the team {PAYMENTS} has nobody else"))?;
+        let metric = Metric { name: "Http5xx".to_owned(), threshold: 5.0, value: 18.0, ..Metric::default() };
+        let spec = AlertSpec::metric("Checkout errors", "checkout", metric).resource_type("Microsoft.Web/sites");
+        let alert = self.fire(spec, 2).await?;
+        self.paged_by_route(&alert).await?;
+        self.tell.say(Who::Signl4, &format!("reports that nobody is on duty in {PAYMENTS}"))?;
+        let comment = self.stage.azure_comment(&alert, "Nobody is on duty").await?;
+        self.tell.say(Who::Bridge, &format!("tells Azure (\"{}\") and pages that team", comment.comments))?;
+        let page = self.rings(&alert, OPS, Shown::Locked).await?;
+        self.tell.pause(1.0).await;
+        self.jane_acknowledges(&alert, &page, None).await?;
+        self.tell.pause(1.0).await;
+        Ok(())
+    }
+
+    async fn told_twice(&mut self) -> Result<(), DemoError> {
+        self.stage.scene.azure.webhooks().duplicate_next(1);
+        let metric =
+            Metric { name: "Disk Used Percentage".to_owned(), threshold: 90.0, value: 94.0, ..Metric::default() };
+        let spec = AlertSpec::metric("Disk almost full", "vm-web-1", metric).resource_group("rg-web");
+        let alert = self.fire(spec, 1).await?;
+        self.tell.say(Who::Azure, "sends the webhook twice, as two action groups do")?;
+        self.stage.stored_times(&alert, MonitorCondition::Fired, 2).await?;
+        self.rings(&alert, OPS, Shown::Locked).await?;
+        let pages = self.stage.pages_of(&alert);
+        if pages != 1 {
+            return Err(DemoError::Unexpected(format!("a webhook that came twice made {pages} pages")));
+        }
+        self.tell.say(Who::Bridge, "answered both with 200 and paged once")?;
+        self.tell.pause(1.0).await;
+        Ok(())
+    }
+}
