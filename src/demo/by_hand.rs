@@ -36,7 +36,7 @@ pub(super) fn introduce(stage: &Stage, tell: &mut Narrator<'_>) -> Result<(), De
          \x20 files    {folder}   (bridge.toml, routes/, bridge.db)"
     ))?;
     let fire = format!(
-        "{{\"id\":\"{ALERT}\",\"rule\":\"Disk almost full\",\"resource\":\"vm-db-1\",\"resource_group\":\"rg-web\",\"severity\":1}}"
+        "{{\"id\":\"{ALERT}\",\"rule\":\"CPU above 90 %\",\"resource\":\"vm-web-9\",\"resource_group\":\"rg-web\"}}"
     );
     let steps = [
         ("An alert fires: a page comes", vec![format!("curl -X POST {azure}/_simulator/fire -d '{fire}'")]),

@@ -134,7 +134,9 @@ impl<'o> Narrator<'o> {
     /// A page as it looks on the phone of the team.
     pub(super) fn page(&mut self, team: &str, page: &Alert, shown: Shown) -> io::Result<()> {
         let mut lines: Vec<(Option<Style>, String)> = Vec::new();
-        lines.extend(wrap(&page.title, SCREEN).into_iter().map(|line| (Some(Style::Bold), line)));
+        let urgent = page.title.starts_with("Sev0") || page.title.starts_with("Sev1");
+        let loud = if urgent { Style::Red } else { Style::Bold };
+        lines.extend(wrap(&page.title, SCREEN).into_iter().map(|line| (Some(loud), line)));
         let mut texts = page.text.lines();
         let message: Vec<String> = match shown {
             Shown::Whole => texts.flat_map(|line| wrap(line, SCREEN)).collect(),

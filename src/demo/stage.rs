@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::domain::after::RetryPolicy;
 use crate::domain::backoff::Backoff;
 use crate::simulator::scene::{
-    API_KEY, AZURE_TOKEN, BRIDGE_USER_ID, CLIENT, CLIENT_SECRET, SIGNL4_TOKEN, SUBSCRIPTION, Scene, TEAM_SECRET, TENANT,
+    API_KEY, BRIDGE_USER_ID, CLIENT, CLIENT_SECRET, SUBSCRIPTION, Scene, TEAM_SECRET, TENANT,
 };
 
 /// The second team, and the one person in it.
@@ -26,6 +26,8 @@ pub(super) const PAYMENTS: &str = "payments";
 pub(super) const RICHARD: &str = "Richard Roe";
 
 const PAYMENTS_SECRET: &str = "paymentssecret1";
+/// Proves to the bridge that it is Azure, or SIGNL4, that calls; in real life they are two, and random.
+const WEBHOOK_TOKEN: &str = "demo-token-of-both-webhooks";
 
 const BRIDGE_TOML: &str = include_str!("example/bridge.toml");
 const ROUTES: [(&str, &str); 3] = [
@@ -73,7 +75,9 @@ impl Stage {
         scene.signl4.add_team(PAYMENTS, PAYMENTS_SECRET);
         scene.signl4.add_person(PAYMENTS, RICHARD, "richard.roe@example.com")?;
         scene.azure.webhooks().set_time_scale(whole(AZURE_FASTER * faster(speed)));
-        scene.connect(&format!("http://{listen}"));
+        scene.azure.add_webhook(&format!("http://azure:{WEBHOOK_TOKEN}@{listen}/azure/contoso"), None);
+        // One outbound webhook for both teams of the account.
+        scene.signl4.add_hook(&format!("http://signl4:{WEBHOOK_TOKEN}@{listen}/signl4/ops"), None)?;
         // A route's grace is in whole seconds.
         let grace = Duration::from_secs(u64::from(whole(4.0 / faster(speed))));
         let folder = Folder::make()?;
@@ -101,10 +105,10 @@ impl Stage {
         }
         for (name, secret) in [
             ("azure", CLIENT_SECRET),
-            ("azure-webhook", AZURE_TOKEN),
+            ("azure-webhook", WEBHOOK_TOKEN),
             ("signl4-ops", TEAM_SECRET),
             ("signl4-payments", PAYMENTS_SECRET),
-            ("signl4-webhook", SIGNL4_TOKEN),
+            ("signl4-webhook", WEBHOOK_TOKEN),
             ("signl4-api-key", API_KEY),
         ] {
             self.folder.write(&format!("secrets/{name}"), secret)?;

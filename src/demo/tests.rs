@@ -1,21 +1,72 @@
 //! The whole story, played fast.
 
+use std::collections::BTreeMap;
+
 use tokio_util::sync::CancellationToken;
 
 use super::narrate::Narrator;
-use super::stage::Ports;
+use super::stage::{Ports, Stage};
 use super::{Wish, play};
+use crate::check::{self, CheckStatus};
 use crate::clock::Clock;
+
+/// What the story said, and whether the sides agreed at its end.
+async fn played(wish: Wish, stop: &CancellationToken) -> (bool, String) {
+    crate::egress::install_provider();
+    let mut out = Vec::new();
+    let mut tell = Narrator::new(&mut out, false, wish.speed, Clock::System);
+    let agreed = play(wish, Ports::Any, stop, &mut tell).await.unwrap();
+    (agreed, String::from_utf8(out).unwrap())
+}
+
+/// The line that holds all of these, and what stands before and behind it.
+fn split_at_line<'t>(text: &'t str, words: &[&str]) -> (&'t str, &'t str) {
+    let line = text.lines().find(|line| words.iter().all(|word| line.contains(word)));
+    let line = line.unwrap_or_else(|| panic!("no line with {words:?} in\n{text}"));
+    text.split_once(line).unwrap()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_story_ends_with_both_sides_in_agreement() {
-    crate::egress::install_provider();
-    let wish = Wish { exit: true, speed: 20.0 };
-    let mut out = Vec::new();
-    let agreed = {
-        let mut tell = Narrator::new(&mut out, false, wish.speed, Clock::System);
-        play(wish, Ports::Any, &CancellationToken::new(), &mut tell).await.unwrap()
-    };
-    let text = String::from_utf8(out).unwrap();
+    let (agreed, text) = played(Wish { exit: true, speed: 20.0 }, &CancellationToken::new()).await;
     assert!(agreed, "{text}");
+    assert!(text.contains("agree on all 15 of them"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colour where nobody looks");
+
+    split_at_line(&text, &["Azure", "is Acknowledged", "\"Acknowledged by Jane Doe in SIGNL4: on it\""]);
+    split_at_line(&text, &["Azure", "has the comment", "Jane Doe in SIGNL4: two more instances are up"]);
+    split_at_line(&text, &["Azure", "is Closed", "\"Closed by Jane Doe in SIGNL4\""]);
+    split_at_line(&text, &["Memory above 85 % on vm-web-2", "New, resolved", "nobody was woken", "yes"]);
+    split_at_line(&text, &["Memory above 85 % on vm-web-3", "New", "open", "yes"]);
+    split_at_line(&text, &["Backup report", "nobody was woken", "yes"]);
+    let (during, after) = split_at_line(&text, &["SIGNL4", "is back"]);
+    assert!(during.contains("runs again on the same store; 1 delivery is still owed"), "{during}");
+    assert!(!during.contains("Sev0 Response time"), "the page cannot come before SIGNL4 is back");
+    assert!(after.contains("│ Sev0 Response time 7.9 s > 2 s on shop"), "{after}");
+    assert!(!after.contains("2.4 s"), "what was over during the outage wakes nobody");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_story_that_is_broken_off_proves_nothing() {
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let (agreed, text) = played(Wish { exit: true, speed: 1.0 }, &stop).await;
+    assert!(!agreed);
+    assert!(text.ends_with("Stopped. The temporary folder is removed.\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_folder_holds_a_private_example_that_checks_well_and_goes_with_the_stage() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = Stage::set(Ports::Any, 1.0).await.unwrap();
+    let folder = stage.folder().to_owned();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join("secrets/azure"))), (0o700, 0o600));
+    let mut said = Vec::new();
+    let status = check::run(&stage.configuration(), None, &BTreeMap::new(), &mut said).unwrap();
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(status, CheckStatus::Well, "{said}");
+    assert!(said.contains("5 routes, 5 examples as expected, no warnings"), "{said}");
+    stage.strike().await.unwrap();
+    assert!(!folder.exists());
 }
