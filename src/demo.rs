@@ -90,7 +90,6 @@ async fn perform(
     tell: &mut Narrator<'_>,
 ) -> Result<bool, DemoError> {
     let story = async {
-        stage.start_bridge().await?;
         let parts = Story::new(stage, tell).tell().await?;
         let rows = agree::settle(&stage.scene, &parts).await;
         summary::show(stage, tell, &rows).await

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::DemoError;
-use crate::app::{App, Bridge, Options, RunError};
+use crate::app::{App, Bridge, BuildError, Options, RunError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::after::RetryPolicy;
@@ -35,6 +35,9 @@ const ROUTES: [(&str, &str); 3] = [
     ("20-ops.toml", include_str!("example/routes/20-ops.toml")),
     ("90-quiet.toml", include_str!("example/routes/90-quiet.toml")),
 ];
+
+/// How often the demo is set up anew because a port was taken.
+const TRIES: u32 = 5;
 
 /// Azure waits 5 s before its second try; so many times less here.
 const AZURE_FASTER: f64 = 3.0;
@@ -69,7 +72,19 @@ struct Running {
 }
 
 impl Stage {
+    /// Everything started and the bridge running.
     pub(super) async fn set(ports: Ports, speed: f64) -> Result<Self, DemoError> {
+        let mut tries = 1;
+        loop {
+            match Self::try_set(ports, speed).await {
+                // Somebody was quicker: a port is only surely free once it is taken.
+                Err(error) if is_taken(&error) && tries < TRIES => tries += 1,
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn try_set(ports: Ports, speed: f64) -> Result<Self, DemoError> {
         let [azure, signl4, listen, admin_listen] = addresses(ports)?;
         let scene = Scene::start(azure, signl4, Clock::System).await?;
         scene.signl4.add_team(PAYMENTS, PAYMENTS_SECRET);
@@ -81,8 +96,9 @@ impl Stage {
         // A route's grace is in whole seconds.
         let grace = Duration::from_secs(u64::from(whole(4.0 / faster(speed))));
         let folder = Folder::make()?;
-        let stage = Self { scene, folder, listen, admin_listen, grace, speed, running: None };
+        let mut stage = Self { scene, folder, listen, admin_listen, grace, speed, running: None };
         stage.write_configuration()?;
+        stage.start_bridge().await?;
         Ok(stage)
     }
 
@@ -116,8 +132,22 @@ impl Stage {
         Ok(())
     }
 
+    /// Runs the bridge again, on the same store and the same ports.
+    pub(super) async fn restart_bridge(&mut self) -> Result<(), DemoError> {
+        let mut tries = 1;
+        loop {
+            match self.start_bridge().await {
+                Err(error) if is_taken(&error) && tries < 20 * TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
     /// Reads the configuration and runs the bridge on the store in the folder.
-    pub(super) async fn start_bridge(&mut self) -> Result<(), DemoError> {
+    async fn start_bridge(&mut self) -> Result<(), DemoError> {
         // The environment of whoever tries the demo is not part of it.
         let env = BTreeMap::new();
         let config = Config::load(&self.configuration(), None, &env)?;
@@ -177,6 +207,14 @@ impl Stage {
     }
 }
 
+/// Whether a port was taken by somebody else.
+fn is_taken(error: &DemoError) -> bool {
+    let (DemoError::Io(error) | DemoError::Build(BuildError::Listen { source: error, .. })) = error else {
+        return false;
+    };
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
 /// What the bridge and Azure wait for gets shorter with speed and never longer: time limits would be missed.
 fn faster(speed: f64) -> f64 {
     speed.max(1.0)
@@ -193,17 +231,28 @@ fn addresses(ports: Ports) -> io::Result<[SocketAddr; 4]> {
     let mut held = Vec::new();
     let mut found = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); 4];
     for (address, usual) in found.iter_mut().zip([7070, 7071, 8080, 9090]) {
-        let wanted = match ports {
-            Ports::Usual => usual,
+        let listener = match ports {
+            Ports::Usual => TcpListener::bind((Ipv4Addr::LOCALHOST, usual)).or_else(|_| other_port())?,
             #[cfg(test)]
-            Ports::Any => 0,
+            Ports::Any => other_port()?,
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted))
-            .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         *address = listener.local_addr()?;
         held.push(listener);
     }
     Ok(found)
+}
+
+/// A free port below those that the system gives away: the bridge's must stay free while it restarts.
+fn other_port() -> io::Result<TcpListener> {
+    let tried = (0..100).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(10_000..32_000))));
+    let mut last = None;
+    for listener in tried {
+        match listener {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::from(io::ErrorKind::AddrInUse)))
 }
 
 /// A temporary folder that only its owner can read, and that is removed with this value.

@@ -77,7 +77,7 @@ impl Story<'_, '_, '_> {
         self.stage.not_reached(&missed).await?;
         self.tell.say(Who::Azure, "finds nobody at the bridge's address; it will try again, as action groups do")?;
         self.tell.pause(self.tell.speed().min(1.0)).await;
-        self.stage.start_bridge().await?;
+        self.stage.restart_bridge().await?;
         let open = self.stage.bridge()?.store.health().await?;
         let owed = open.due + open.leased;
         let text = format!("runs again on the same store; {owed} delivery is still owed");
