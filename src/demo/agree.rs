@@ -133,9 +133,9 @@ fn row(part: &Part, alert: Option<&azure::Alert>, pages: &[Page]) -> Row {
 fn words(page: &Page) -> String {
     match (page.status, &page.person) {
         (AlertStatus::Open, _) => "open".to_owned(),
-        (AlertStatus::Acknowledged, Some(person)) => format!("acknowledged by {person}"),
+        (AlertStatus::Acknowledged, Some(person)) => format!("acknowledged ({person})"),
         (AlertStatus::Acknowledged, None) => "acknowledged".to_owned(),
-        (AlertStatus::Closed, Some(person)) => format!("closed by {person}"),
+        (AlertStatus::Closed, Some(person)) => format!("closed ({person})"),
         (AlertStatus::Closed, None) => "ended by Azure".to_owned(),
     }
 }

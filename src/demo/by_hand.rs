@@ -28,13 +28,15 @@ pub(super) fn introduce(stage: &Stage, tell: &mut Narrator<'_>) -> Result<(), De
     let configuration = stage.configuration();
     let (folder, program, configuration) = (stage.folder().display(), program(), configuration.display());
     tell.heading("Now by hand")?;
-    tell.line(&format!(
-        "  Azure    {azure}   (simulated; {azure}/_simulator/ tells all that it can do)\n\
-         \x20 SIGNL4   {signl4}   (simulated; {signl4}/_simulator/ as well)\n\
-         \x20 bridge   http://{webhooks}   webhooks\n\
-         \x20          http://{admin}   health, metrics, what operators ask\n\
-         \x20 files    {folder}   (bridge.toml, routes/, bridge.db)"
-    ))?;
+    for (name, place, what) in [
+        ("Azure", azure.clone(), "simulated; /_simulator/ tells what it can do"),
+        ("SIGNL4", signl4.clone(), "simulated, likewise"),
+        ("bridge", format!("http://{webhooks}"), "webhooks"),
+        ("", format!("http://{admin}"), "health, metrics, what operators ask"),
+        ("files", folder.to_string(), "bridge.toml, routes/, bridge.db"),
+    ] {
+        tell.line(&format!("  {name:<7} {place:<23} {what}"))?;
+    }
     let fire = format!(
         "{{\"id\":\"{ALERT}\",\"rule\":\"CPU above 90 %\",\"resource\":\"vm-web-9\",\"resource_group\":\"rg-web\"}}"
     );
@@ -153,7 +155,7 @@ impl Seen {
             tell.say(Who::Phone, &format!("\"{title}\" is {words}"))?;
         }
         for (name, entry) in to_azure {
-            let words = if entry.comments.is_empty() { String::new() } else { format!(": \"{}\"", entry.comments) };
+            let words = if entry.comments.is_empty() { String::new() } else { format!(":\n\"{}\"", entry.comments) };
             tell.say(Who::Azure, &format!("{name} is {}{words}", entry.new))?;
         }
         Ok(())
@@ -180,5 +182,47 @@ fn program() -> String {
     match here.and_then(|here| own.strip_prefix(here).ok().map(Path::to_path_buf)) {
         Some(below) => format!("./{}", below.display()),
         None => own.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::demo::stage::Ports;
+    use crate::simulator::azure::{AlertSpec, AlertState};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_somebody_tries_by_hand_is_told() {
+        crate::egress::install_provider();
+        let stage = Stage::set(Ports::Any, 20.0).await.unwrap();
+        let mut out = Vec::new();
+        let mut tell = Narrator::new(&mut out, false, 20.0, Clock::System);
+        introduce(&stage, &mut tell).unwrap();
+        let mut seen = Seen::now(&stage);
+        let spec = AlertSpec { id: Some(ALERT.to_owned()), ..AlertSpec::default() }.resource_group("rg-web");
+        stage.scene.azure.fire(spec).unwrap();
+        stage.page(ALERT, "ops").await.unwrap();
+        stage.scene.signl4.acknowledge(&page_id(ALERT), JANE, Some("on it")).unwrap();
+        stage.azure_is(ALERT, AlertState::Acknowledged).await.unwrap();
+        seen.tell_news(&stage, &mut tell).unwrap();
+        seen.tell_news(&stage, &mut tell).unwrap();
+        let (azure, configuration) = (stage.scene.azure.url(), stage.configuration());
+        stage.strike().await.unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(&format!("curl -X POST {azure}/_simulator/fire -d '{{\"id\":\"{ALERT}\"")), "{text}");
+        assert!(text.contains(&format!("--config {} deliveries list", configuration.display())), "{text}");
+        let news: Vec<&str> =
+            text.lines().filter(|line| line.contains(" s  ")).filter_map(|line| line.get(9..)).collect();
+        assert_eq!(
+            news,
+            [
+                "Azure  fires \"CPU above 90 %\" on vm-web-1",
+                "phone  rings in the team ops",
+                "phone  \"Sev1 CPU 97.4 % > 90 % on vm-web-1\" is acknowledged by Jane Doe",
+                "Azure  \"CPU above 90 %\" on vm-web-1 is Acknowledged:",
+            ],
+            "each once, in this order\n{text}"
+        );
     }
 }

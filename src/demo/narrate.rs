@@ -7,11 +7,11 @@ use crate::clock::Clock;
 use crate::domain::timestamp::Timestamp;
 use crate::simulator::signl4::Alert;
 
-/// Columns of a line, and of what stands before the text in it.
-const COLUMNS: usize = 100;
-const MARGIN: usize = 18;
+/// Columns of a line, which any terminal has, and of what stands before the text in it.
+const COLUMNS: usize = 80;
+const MARGIN: usize = 16;
 /// Columns within the frame of a page.
-const SCREEN: usize = 64;
+const SCREEN: usize = 60;
 /// Column at which the values of a page's parameters begin.
 const VALUES: usize = 11;
 /// Slower than this, the simulated Azure would give up before the story goes on.
@@ -123,10 +123,10 @@ impl<'o> Narrator<'o> {
 
     /// What somebody does, with the time since the demo began.
     pub(super) fn say(&mut self, who: Who, text: &str) -> io::Result<()> {
-        let elapsed = format!("{:>6.1} s", self.clock.now().since(self.begun).as_secs_f64());
+        let elapsed = format!("{:>5.1} s", self.clock.now().since(self.begun).as_secs_f64());
         let name = format!("{:<6}", who.name());
-        let before = format!("{}  {}  ", self.styled(Style::Dim, &elapsed), self.styled(who.style(), &name));
-        let lines = wrap(text, COLUMNS - MARGIN);
+        let before = format!("{}  {} ", self.styled(Style::Dim, &elapsed), self.styled(who.style(), &name));
+        let lines: Vec<String> = text.lines().flat_map(|line| wrap(line, COLUMNS - MARGIN)).collect();
         let text = lines.join(&format!("\n{}", " ".repeat(MARGIN)));
         self.line(&format!("{before}{text}"))
     }
@@ -231,7 +231,7 @@ mod tests {
     fn without_colour_there_are_no_escapes() {
         let mut plain = Vec::new();
         Narrator::new(&mut plain, false, 1.0, Clock::System).say(Who::Azure, "fires").unwrap();
-        assert_eq!(String::from_utf8(plain).unwrap(), "   0.0 s  Azure   fires\n");
+        assert_eq!(String::from_utf8(plain).unwrap(), "  0.0 s  Azure  fires\n");
         let mut coloured = Vec::new();
         Narrator::new(&mut coloured, true, 1.0, Clock::System).alarm("no").unwrap();
         assert_eq!(String::from_utf8(coloured).unwrap(), "\n\u{1b}[1;31mno\u{1b}[0m\n");

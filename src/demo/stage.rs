@@ -93,8 +93,8 @@ impl Stage {
         scene.azure.add_webhook(&format!("http://azure:{WEBHOOK_TOKEN}@{listen}/azure/contoso"), None);
         // One outbound webhook for both teams of the account.
         scene.signl4.add_hook(&format!("http://signl4:{WEBHOOK_TOKEN}@{listen}/signl4/ops"), None)?;
-        // A route's grace is in whole seconds.
-        let grace = Duration::from_secs(u64::from(whole(4.0 / faster(speed))));
+        // In whole seconds, as routes have it, and long enough for a busy machine to resolve something within it.
+        let grace = Duration::from_secs(u64::from(whole(4.0 / faster(speed)).max(2)));
         let folder = Folder::make()?;
         let mut stage = Self { scene, folder, listen, admin_listen, grace, speed, running: None };
         stage.write_configuration()?;

@@ -40,11 +40,11 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
         let (webhooks, _) = self.stage.addresses();
         let routes = self.stage.bridge()?.config.load().rules.routes.len();
         self.tell.line(
-            "Azure Monitor and SIGNL4 are simulated. The bridge between them is the real one, with its\n\
-             configuration, routes and store in a temporary folder; all times are measured.\n",
+            "Azure Monitor and SIGNL4 are simulated. The bridge between them is the real one,\n\
+             its configuration, routes and store in a temporary folder. Times are measured.\n",
         )?;
         let text = format!(
-            "listens at http://{webhooks}; {routes} routes, configuration in {}",
+            "listens at http://{webhooks}, with {routes} routes;\nall its files are in {}",
             self.stage.folder().display()
         );
         Ok(self.tell.say(Who::Bridge, &text)?)
@@ -80,7 +80,7 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
             fired_at.map_or_else(String::new, |at| format!(", {} after it fired", span(page.created_at.since(at))));
         let whom = match self.stage.on_duty(team).as_slice() {
             [] => format!("nobody is on duty in the team {team}"),
-            people => format!("rings: {} (team {team}{late})", people.join(", ")),
+            people => format!("rings{late}: {}", people.join(", ")),
         };
         self.tell.say(Who::Phone, &whom)?;
         self.tell.page(team, &page, shown)?;
@@ -98,7 +98,7 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
         let page = known.pages.first().ok_or_else(|| DemoError::Unexpected(format!("no page for {alert}")))?;
         let text = match &page.route {
             Some(route) => format!("stored; the route \"{route}\" pages the team {}", page.team),
-            None => format!("stored; no route takes it, so the fallback team {} is paged", page.team),
+            None => format!("stored; no route takes it: the fallback team {} is paged", page.team),
         };
         let reason = if page.route.is_some() { "raised" } else { "unrouted" };
         self.decides(alert, reason, &text).await
@@ -123,7 +123,7 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
         let acknowledged = self.stage.scene.signl4.acknowledge(&page.id, JANE, note)?;
         let change = self.stage.azure_is(alert, AlertState::Acknowledged).await?;
         let since = acknowledged.acknowledged_at.unwrap_or(acknowledged.modified_at);
-        let text = format!("is Acknowledged {} later: \"{}\"", span(change.at.since(since)), change.comments);
+        let text = format!("is Acknowledged, {} later:\n\"{}\"", span(change.at.since(since)), change.comments);
         Ok(self.tell.say(Who::Azure, &text)?)
     }
 }

@@ -7,14 +7,14 @@ use super::stage::Stage;
 
 /// More deliveries and events than the story makes.
 const ROWS: usize = 2_000;
-const COLUMNS: [usize; 3] = [36, 15, 36];
+const COLUMNS: [usize; 3] = [28, 13, 28];
 
 /// Shows the rows; true if the sides agree on all of them.
 pub(super) async fn show(stage: &Stage, tell: &mut Narrator<'_>, rows: &[Row]) -> Result<bool, DemoError> {
     tell.heading("At the end, on both sides")?;
     let head = columns(["alert", "Azure", "SIGNL4"]);
     let head = tell.styled(Style::Bold, &format!("{head}  agree"));
-    tell.line(&format!("  {head}"))?;
+    tell.line(&head)?;
     for row in rows {
         let verdict = match &row.disagreement {
             None => tell.styled(Style::Green, "yes"),
@@ -22,9 +22,9 @@ pub(super) async fn show(stage: &Stage, tell: &mut Narrator<'_>, rows: &[Row]) -
         };
         let mut phone = wrapped(&row.phone);
         let first = columns([row.name.as_str(), row.azure.as_str(), phone.next().unwrap_or_default()]);
-        tell.line(&format!("  {first}  {verdict}"))?;
+        tell.line(&format!("{first}  {verdict}"))?;
         for more in phone {
-            tell.line(&format!("  {}", columns(["", "", more]).trim_end()))?;
+            tell.line(columns(["", "", more]).trim_end())?;
         }
     }
     let store = &stage.bridge()?.store;
@@ -35,15 +35,16 @@ pub(super) async fn show(stage: &Stage, tell: &mut Narrator<'_>, rows: &[Row]) -
     let (dead, open) = (in_state("dead"), in_state("due") + in_state("leased"));
     let pages: usize = rows.iter().map(|row| row.pages).sum();
     tell.line(&format!(
-        "\n  {} alerts, {pages} pages. {events} events stored, {} deliveries, {retries} retries; {open} still owed, {dead} dead.",
+        "\n{} alerts, {pages} pages; {events} events stored, {} deliveries, {retries} retries;\n\
+         {open} deliveries still owed, {dead} dead",
         rows.len(),
         deliveries.len(),
     ))?;
     let disagreeing: Vec<&Row> = rows.iter().filter(|row| row.disagreement.is_some()).collect();
     if disagreeing.is_empty() {
-        let text = format!("Azure and SIGNL4 agree on all {} of them.", rows.len());
+        let text = format!("Azure and SIGNL4 agree on all {} of them", rows.len());
         let text = tell.styled(Style::Green, &text);
-        tell.line(&format!("  {text}"))?;
+        tell.line(&text)?;
         return Ok(true);
     }
     for row in disagreeing {

@@ -32,12 +32,17 @@ async fn the_story_ends_with_both_sides_in_agreement() {
     assert!(agreed, "{text}");
     assert!(text.contains("agree on all 15 of them"), "{text}");
     assert!(!text.contains('\u{1b}'), "no colour where nobody looks");
+    let wide = text.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(wide, None, "fits the narrowest of terminals");
 
-    split_at_line(&text, &["Azure", "is Acknowledged", "\"Acknowledged by Jane Doe in SIGNL4: on it\""]);
-    split_at_line(&text, &["Azure", "has the comment", "Jane Doe in SIGNL4: two more instances are up"]);
-    split_at_line(&text, &["Azure", "is Closed", "\"Closed by Jane Doe in SIGNL4\""]);
-    split_at_line(&text, &["Memory above 85 % on vm-web-2", "New, resolved", "nobody was woken", "yes"]);
-    split_at_line(&text, &["Memory above 85 % on vm-web-3", "New", "open", "yes"]);
+    let (_, then) = split_at_line(&text, &["Azure", "is Acknowledged"]);
+    assert_eq!(then.lines().nth(1).unwrap().trim(), "\"Acknowledged by Jane Doe in SIGNL4: on it\"");
+    let (_, then) = split_at_line(&text, &["Azure", "has the comment"]);
+    assert_eq!(then.lines().nth(1).unwrap().trim(), "\"Jane Doe in SIGNL4: two more instances are up\"");
+    let (_, then) = split_at_line(&text, &["Azure", "is Closed"]);
+    assert_eq!(then.lines().nth(1).unwrap().trim(), "\"Closed by Jane Doe in SIGNL4\"");
+    split_at_line(&text, &["Memory high on vm-web-2", "New, resolved", "nobody was woken", "yes"]);
+    split_at_line(&text, &["Memory high on vm-web-3", "New", "open", "yes"]);
     split_at_line(&text, &["Backup report", "nobody was woken", "yes"]);
     let (during, after) = split_at_line(&text, &["SIGNL4", "is back"]);
     assert!(during.contains("runs again on the same store; 1 delivery is still owed"), "{during}");

@@ -24,13 +24,14 @@ impl Story<'_, '_, '_> {
         self.tell.say(Who::Phone, &format!("{JANE} adds a note: \"{note}\""))?;
         let annotation = self.stage.scene.signl4.annotate(&page.id, JANE, note)?;
         let comment = self.stage.azure_comment(&alert, note).await?;
-        let text = format!("has the comment {} later: \"{}\"", span(comment.at.since(annotation.at)), comment.comments);
+        let text =
+            format!("has the comment, {} later:\n\"{}\"", span(comment.at.since(annotation.at)), comment.comments);
         self.tell.say(Who::Azure, &text)?;
         self.tell.pause(1.2).await;
         self.tell.say(Who::Phone, &format!("{JANE} closes it"))?;
         let closed = self.stage.scene.signl4.close(&page.id, JANE, None)?;
         let change = self.stage.azure_is(&alert, AlertState::Closed).await?;
-        let text = format!("is Closed {} later: \"{}\"", span(change.at.since(closed.modified_at)), change.comments);
+        let text = format!("is Closed, {} later:\n\"{}\"", span(change.at.since(closed.modified_at)), change.comments);
         self.tell.say(Who::Azure, &text)?;
         self.tell.pause(1.5).await;
         Ok(())
@@ -44,15 +45,15 @@ impl Story<'_, '_, '_> {
             value: 37.0,
             ..Log::default()
         };
-        let alert = self.fire(AlertSpec::log("Failed payments", "log-payments", log), 1).await?;
+        let alert = self.fire(AlertSpec::log("Failed payments", "log-shop", log), 1).await?;
         self.paged_by_route(&alert).await?;
         let page = self.rings(&alert, PAYMENTS, Shown::Whole).await?;
         self.tell.pause(1.5).await;
         self.resolve(&alert, "resolves it: payments succeed again").await?;
         let ended = self.stage.page_is(&page, AlertStatus::Closed).await?;
         let resolved_at = self.stage.scene.azure.alert(&alert).and_then(|alert| alert.resolved_at);
-        let late = resolved_at.map_or_else(String::new, |at| format!(" {} later", span(ended.modified_at.since(at))));
-        self.tell.say(Who::Phone, &format!("the page ends{late}; nobody has to tidy up"))?;
+        let late = resolved_at.map_or_else(String::new, |at| format!(", {} later", span(ended.modified_at.since(at))));
+        self.tell.say(Who::Phone, &format!("the page ends by itself{late}"))?;
         self.tell.pause(1.5).await;
         Ok(())
     }
@@ -61,19 +62,20 @@ impl Story<'_, '_, '_> {
         self.tell.heading("3  Short peaks wake nobody, lasting ones do")?;
         let memory = |resource: &str, value| {
             let metric = Metric { name: "Memory Percentage".to_owned(), threshold: 85.0, value, ..Metric::default() };
-            AlertSpec::metric("Memory above 85 %", resource, metric).resource_group("rg-web").severity(2)
+            AlertSpec::metric("Memory high", resource, metric).resource_group("rg-web").severity(2)
         };
         let peak = self.fire(memory("vm-web-2", 88.1), 0).await?;
         let lasting = self.fire(memory("vm-web-3", 93.6), 1).await?;
         let grace = span(self.stage.grace());
-        let text = format!("stored; the route \"web: peaks\" holds both pages for {grace} before anybody is woken");
+        let text = format!(
+            "stored; the route \"web: peaks\" holds both pages for {grace}:\nwhat is over by then wakes nobody"
+        );
         self.stage.judged(&peak, "held").await?;
         self.decides(&lasting, "held", &text).await?;
         // Within the grace at any speed: the end of the peak is what this scene is about.
         self.tell.pause(self.tell.speed().min(1.0)).await;
         self.resolve(&peak, "resolves the alert on vm-web-2").await?;
-        self.decides(&peak, "resolved_before_paged", "drops the held page of vm-web-2: nobody was woken for it")
-            .await?;
+        self.decides(&peak, "resolved_before_paged", "drops the held page of vm-web-2: nobody is woken").await?;
         self.tell.say(Who::Bridge, "waits for the other one …")?;
         // It fired later: its page also proves that the time of the first has come and gone.
         self.rings(&lasting, OPS, Shown::Locked).await?;
@@ -85,12 +87,11 @@ impl Story<'_, '_, '_> {
     }
 
     pub(super) async fn whatever_azure_says(&mut self) -> Result<(), DemoError> {
-        self.tell.heading("4  Every kind of alert has a title that can be read on a locked phone")?;
+        self.tell.heading("4  Every kind of alert reads well on a locked phone")?;
         let specs = [
             AlertSpec::service_health("Azure service issues", Incident::default()),
             AlertSpec::resource_health("Machine health", "vm-db-1", Health::default()).resource_group("rg-data"),
-            AlertSpec::activity_log("Production machine deleted", "vm-batch-7", Activity::default())
-                .resource_group("rg-data"),
+            AlertSpec::activity_log("Machine deleted", "vm-batch", Activity::default()).resource_group("rg-data"),
         ];
         for spec in specs {
             let alert = self.fire(spec, 1).await?;
@@ -98,7 +99,7 @@ impl Story<'_, '_, '_> {
             self.tell.pause(0.7).await;
         }
         let backup = Log { query: "BackupJobs | where Status == 'Completed'".to_owned(), ..Log::default() };
-        let quiet = self.fire(AlertSpec::log("Backup report", "log-platform", backup).severity(4), 0).await?;
+        let quiet = self.fire(AlertSpec::log("Backup report", "log-main", backup).severity(4), 0).await?;
         let text = "recorded, as the route \"informational\" says: nobody is woken";
         self.decides(&quiet, "recorded_by_route", text).await?;
         self.tell.pause(1.5).await;
@@ -130,14 +131,14 @@ impl Story<'_, '_, '_> {
     async fn nobody_on_duty(&mut self) -> Result<(), DemoError> {
         let person = crate::demo::stage::RICHARD;
         self.stage.scene.signl4.set_duty(person, false)?;
-        self.tell.say(Who::Phone, &format!("{person} goes off duty; the team {PAYMENTS} has nobody else"))?;
+        self.tell.say(Who::Phone, &format!("{person} goes off duty; {PAYMENTS} has nobody else"))?;
         let metric = Metric { name: "Http5xx".to_owned(), threshold: 5.0, value: 18.0, ..Metric::default() };
         let spec = AlertSpec::metric("Checkout errors", "checkout", metric).resource_type("Microsoft.Web/sites");
         let alert = self.fire(spec, 2).await?;
         self.paged_by_route(&alert).await?;
         self.tell.say(Who::Signl4, &format!("reports that nobody is on duty in {PAYMENTS}"))?;
         let comment = self.stage.azure_comment(&alert, "Nobody is on duty").await?;
-        self.tell.say(Who::Bridge, &format!("tells Azure (\"{}\") and pages that team", comment.comments))?;
+        self.tell.say(Who::Bridge, &format!("pages the fallback team, and tells Azure:\n\"{}\"", comment.comments))?;
         let page = self.rings(&alert, OPS, Shown::Locked).await?;
         self.tell.pause(1.0).await;
         self.jane_acknowledges(&alert, &page, None).await?;
