@@ -59,9 +59,13 @@ pub fn run(
     if failures.is_empty() {
         writeln!(
             out,
-            "\nWell: {}, {} as expected, {}",
+            "\nWell: {}, {}, {}",
             counted(config.rules.routes.len(), "route"),
-            counted(examples, "example"),
+            if examples == 0 {
+                "no examples".to_owned()
+            } else {
+                format!("{} as expected", counted(examples, "example"))
+            },
             counted(config.warnings.len(), "warning")
         )?;
         return Ok(CheckStatus::Well);
@@ -87,18 +91,29 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  store {}, finished rows kept {}", config.store.path.display(), span(config.store.retention))?;
     writeln!(out, "  alarms to team {}", config.alarm.team)?;
     writeln!(out, "\nConnections")?;
+    let public = config.server.public_url.as_deref().unwrap_or("https://PUBLIC_URL");
     for (name, connection) in &config.connections {
         writeln!(out, "  {name}: {}", connection_in_words(connection))?;
+        writeln!(out, "    for the action group: {}", webhook(public, "azure", name.as_str()))?;
     }
     writeln!(out, "\nTeams")?;
     for (name, team) in &config.teams {
         writeln!(out, "  {name}: {}", team_in_words(team))?;
+        if !team.tokens.is_empty() {
+            writeln!(out, "    for SIGNL4's outbound webhook: {}", webhook(public, "signl4", name.as_str()))?;
+        }
     }
     writeln!(out, "\nRoutes in {}", config.routes.display())?;
     for (at, route) in config.rules.routes.iter().enumerate() {
         writeln!(out, "  {}. {} ({}:{}): {}", at + 1, route.name, route.file, route.line, route_in_words(route))?;
     }
     writeln!(out, "  what no route takes: to the fallback team {}", config.rules.fallback_team)
+}
+
+/// The URL to register, with its token left to the reader: `https://azure:TOKEN@bridge.example.com/azure/contoso`.
+fn webhook(public: &str, side: &str, name: &str) -> String {
+    let (scheme, rest) = public.split_once("://").unwrap_or(("https", public));
+    format!("{scheme}://{side}:TOKEN@{}/{side}/{name}", rest.trim_end_matches('/'))
 }
 
 fn connection_in_words(connection: &Connection) -> String {

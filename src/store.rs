@@ -32,7 +32,7 @@ use crate::domain::delivery::{Attempted, Delivery, Destination};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{AlertKey, EventId, Side};
 use crate::domain::page::Known;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::timestamp::{Timestamp, readable};
 
 pub(crate) use file::private as private_file;
 pub use operate::{Change, Changed};
@@ -269,8 +269,11 @@ impl Store {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Hold {
     pub destination: Destination,
+    #[serde(serialize_with = "readable::optional")]
     pub paused_until: Option<Timestamp>,
+    #[serde(serialize_with = "readable::optional")]
     pub denied_since: Option<Timestamp>,
+    #[serde(serialize_with = "readable::optional")]
     pub waits_until: Option<Timestamp>,
     pub why: Option<String>,
 }

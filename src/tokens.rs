@@ -25,7 +25,7 @@ use self::entry::{Entry, Look};
 use crate::clock::Clock;
 use crate::domain::delivery::Outcome;
 use crate::domain::id::{ConnectionName, Side, TeamName, digest};
-use crate::domain::timestamp::Timestamp;
+use crate::domain::timestamp::{Timestamp, readable};
 use crate::secret::Secret;
 
 /// Which credential an entry holds.
@@ -108,8 +108,10 @@ pub struct Status {
     pub side: Side,
     pub standing: Standing,
     /// End of the token, or of the fixed secret where the operator gave a date.
+    #[serde(serialize_with = "readable::optional")]
     pub expires_at: Option<Timestamp>,
     /// End of the secret that fetches the token.
+    #[serde(serialize_with = "readable::optional")]
     pub secret_expires_at: Option<Timestamp>,
     pub problem: Option<Problem>,
 }
@@ -151,6 +153,7 @@ impl Standing {
 /// What went wrong last, with the mend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    #[serde(serialize_with = "readable::time")]
     pub at: Timestamp,
     pub text: String,
 }

@@ -1,6 +1,6 @@
 //! How a connection proves itself to Entra: the client-credentials flow, as a source of the token cache.
 //!
-//! The proof is a client secret; a certificate or a federated token is another [`Proof`] in the same request. Entra's
+//! The proof is a client secret; a certificate or a federated token is another `Proof` in the same request. Entra's
 //! refusals are classified by their AADSTS number, with a sentence on the mend: see `aadsts`.
 //! <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
 

@@ -74,10 +74,13 @@ page = false
 
 Connections
   contoso: tenant contoso.example.com, client secret from environment variable AZURE_SECRET, expires 2027-05-01T00:00:00Z; subscriptions {SUB}; https://management.azure.com; 1 token
+    for the action group: https://azure:TOKEN@PUBLIC_URL/azure/contoso
 
 Teams
   night: account night; https://connect.signl4.com; secret from environment variable TEAM_SECRET; no API key; 1 token
+    for SIGNL4's outbound webhook: https://signl4:TOKEN@PUBLIC_URL/signl4/night
   ops: account ops; https://connect.signl4.com; secret from environment variable TEAM_SECRET; no API key; 1 token
+    for SIGNL4's outbound webhook: https://signl4:TOKEN@PUBLIC_URL/signl4/ops
 
 Routes in routes
   1. payments (a.toml:1): severity Sev0, Sev1; target in /subscriptions/{SUB} -> page night, hold 1h30m, service Payments, scenario Sev0 emergency / else single_ack, then go on
@@ -184,5 +187,5 @@ fn warnings_are_shown_and_no_failure() {
         report.contains("Warnings\n  bridge.toml:10:8: `poll` in [azure.contoso] is accepted, but not in effect"),
         "{report}"
     );
-    assert!(report.ends_with("Well: no routes, no examples as expected, 1 warning\n"), "{report}");
+    assert!(report.ends_with("Well: no routes, no examples, 1 warning\n"), "{report}");
 }

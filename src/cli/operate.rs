@@ -106,11 +106,7 @@ fn table(body: &Value, state: &str, out: &mut dyn Write) -> std::io::Result<()> 
     for row in rows {
         let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or("");
         let attempt = row.get("attempt").and_then(Value::as_u64).unwrap_or(0);
-        let since = row
-            .get("created_at")
-            .and_then(Value::as_i64)
-            .map(|millis| crate::domain::timestamp::Timestamp::from_millis(millis).to_string())
-            .unwrap_or_default();
+        let since = text("created_at");
         let since: String = since.chars().take(19).collect();
         let title = row.pointer("/call/body/Title").and_then(Value::as_str);
         let what = format!("{}  {}  {}", text("destination"), title.unwrap_or(""), text("note"));

@@ -68,6 +68,24 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Times for people and their tools: RFC 3339, where the store keeps milliseconds. For `#[serde(serialize_with = …)]`.
+pub mod readable {
+    use serde::Serializer;
+
+    use super::Timestamp;
+
+    pub fn time<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(time)
+    }
+
+    pub fn optional<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => to.collect_str(time),
+            None => to.serialize_none(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

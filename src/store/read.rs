@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::rows::{self, state};
 use super::{Hold, StoreError, holds};
 use crate::domain::delivery::{Call, Destination};
-use crate::domain::id::{AlertKey, DeliveryId, EventId};
-use crate::domain::page::{Known, Page};
-use crate::domain::timestamp::Timestamp;
+use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, TeamName};
+use crate::domain::page::{Known, Page, PageState, Phase};
+use crate::domain::timestamp::{Timestamp, readable};
 
 /// A delivery as an operator sees it; `call` holds no secret.
 #[derive(Clone, Debug, Serialize)]
@@ -21,8 +21,11 @@ pub struct DeliveryRow {
     pub kind: String,
     pub destination: Destination,
     pub attempt: u32,
+    #[serde(serialize_with = "readable::time")]
     pub created_at: Timestamp,
+    #[serde(serialize_with = "readable::time")]
     pub due: Timestamp,
+    #[serde(serialize_with = "readable::optional")]
     pub finished_at: Option<Timestamp>,
     pub outcome: Option<String>,
     pub note: Option<String>,
@@ -33,6 +36,7 @@ pub struct DeliveryRow {
 #[derive(Clone, Debug, Serialize)]
 pub struct EventRow {
     pub id: EventId,
+    #[serde(serialize_with = "readable::time")]
     pub received_at: Timestamp,
     pub side: String,
     pub source: String,
@@ -42,8 +46,37 @@ pub struct EventRow {
     pub page: Option<String>,
 }
 
-/// A page that is not ended.
-pub type OpenPage = Page;
+/// A page that is not ended, as an operator sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenPage {
+    pub id: ExternalId,
+    pub alert: AlertKey,
+    pub team: TeamName,
+    pub route: Option<String>,
+    pub title: String,
+    #[serde(flatten)]
+    pub phase: Phase,
+    pub signl4: Option<PageState>,
+    pub acknowledged_by: Option<String>,
+    #[serde(serialize_with = "readable::time")]
+    pub created_at: Timestamp,
+}
+
+impl From<Page> for OpenPage {
+    fn from(page: Page) -> Self {
+        Self {
+            signl4: page.signl4.settled(),
+            id: page.id,
+            alert: page.alert,
+            team: page.team,
+            route: page.route,
+            title: page.title,
+            phase: page.phase,
+            acknowledged_by: page.acknowledged_by,
+            created_at: page.created_at,
+        }
+    }
+}
 
 /// How the work stands.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -54,6 +87,7 @@ pub struct Health {
     pub open_pages: u64,
     pub timers: u64,
     /// When the oldest delivery that waits was decided, whatever it waits for.
+    #[serde(serialize_with = "readable::optional")]
     pub oldest_due: Option<Timestamp>,
     pub holds: Vec<Hold>,
 }
@@ -142,11 +176,13 @@ impl Reader {
         self.with(|connection| rows::known(connection, alert))
     }
 
-    pub(super) fn open_pages(&self, limit: usize) -> Result<Vec<Page>, StoreError> {
+    pub(super) fn open_pages(&self, limit: usize) -> Result<Vec<OpenPage>, StoreError> {
         self.with(|connection| {
             let rows = connection
                 .prepare_cached("SELECT state FROM page WHERE ended = 0 LIMIT ?1")?
-                .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| rows::json(row, 0))?
+                .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                    rows::json::<Page>(row, 0).map(OpenPage::from)
+                })?
                 .collect::<Result<_, _>>()?;
             Ok(rows)
         })

@@ -65,7 +65,7 @@ async fn writes_need_the_token_that_is_made_beside_the_store() {
     assert!(token.len() >= 32);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook));
-    town.scene.azure.fire(alert()).unwrap();
+    let alert = town.scene.azure.fire(alert()).unwrap();
     town.settle().await;
     let (_, dead) = get(&town, "/api/deliveries?state=dead").await;
     let id = dead[0]["id"].as_str().unwrap();
@@ -85,7 +85,7 @@ async fn writes_need_the_token_that_is_made_beside_the_store() {
     assert_eq!(get(&town, "/api/deliveries?state=nonsense").await.0, 400);
     assert_eq!(get(&town, "/api/nonsense").await.0, 404);
     town.settle().await;
-    assert_eq!(town.scene.signl4.alerts().len(), 1);
+    town.page(&alert);
     town.close().await;
 }
 
