@@ -79,6 +79,18 @@ CREATE TABLE hold (
     why           TEXT
 ) STRICT, WITHOUT ROWID;
 
+-- Which alert a thread begins with, and which alerts have joined the pages of another.
+CREATE TABLE thread (
+    key   TEXT PRIMARY KEY,
+    alert TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX thread_alert ON thread (alert);
+CREATE TABLE joined (
+    alert TEXT PRIMARY KEY,
+    head  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX joined_head ON joined (head);
+
 -- One row, rewritten to show that the store can write.
 CREATE TABLE pulse (
     id INTEGER PRIMARY KEY CHECK (id = 1),

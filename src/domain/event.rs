@@ -38,6 +38,8 @@ pub enum EventKind {
 pub enum TimerKind {
     /// The page's hold (grace) is over.
     GraceEnded,
+    /// The route's time to live of the page is over.
+    TimeToLive,
 }
 
 /// Azure's `monitorCondition`.
@@ -312,6 +314,22 @@ impl EventKind {
     pub fn foreign_key(connection: &ConnectionName, subscription: Option<&SubscriptionId>, day: &str) -> AlertKey {
         let name = subscription.map_or("none", SubscriptionId::as_str);
         AlertKey::synthetic("notice", &format!("foreign:{connection}:{}:{day}", super::id::digest(name.as_bytes())))
+    }
+
+    /// The thread that an alert belongs to, for looking up the alert that it began with.
+    pub fn thread_key(&self) -> Option<String> {
+        match self {
+            Self::Azure { notification, .. } if notification.condition == Condition::Fired => {
+                super::thread::thread(notification).map(|thread| thread.key)
+            }
+            Self::Azure { .. }
+            | Self::Foreign { .. }
+            | Self::Unreadable { .. }
+            | Self::Signl4 { .. }
+            | Self::Alarm { .. }
+            | Self::Ignored { .. }
+            | Self::Timer { .. } => None,
+        }
     }
 
     /// One alarm an hour for the same trouble.

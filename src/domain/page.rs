@@ -67,6 +67,15 @@ pub struct Alert {
     /// SIGNL4's time of the last close by a person: it applies to every page on which nothing has happened since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
+    /// Later alerts that joined the pages of this one, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+    /// How many joined, those included that are no members any more.
+    #[serde(default)]
+    pub joined: u32,
+    /// How bad the thread was at its worst, in its own degrees.
+    #[serde(default)]
+    pub rank: u8,
     /// Body digest of the last notification: tells one test notification from the next.
     pub digest: String,
     pub heard_at: Timestamp,
@@ -78,6 +87,18 @@ impl Alert {
         self.azure.settled().unwrap_or(AzureState::New)
     }
 }
+
+/// A later alert of the same thread: it has no page of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub key: AlertKey,
+    /// `None`: it cannot be changed in Azure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<AzureTarget>,
+}
+
+/// So many later alerts of a thread are changed in Azure together with the first; of more, the newest.
+pub const MEMBERS: usize = 50;
 
 /// State of a page in SIGNL4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,6 +139,10 @@ pub enum Ending {
     ClosedBySystem,
     /// A person closed another page of the same alert, or the alert in Azure.
     ClosedElsewhere,
+    /// Things got worse, and a new page took its place.
+    Replaced,
+    /// Its route's time to live was over.
+    Expired,
     /// The Raise is dead.
     NotRaised,
 }

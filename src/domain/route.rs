@@ -90,6 +90,13 @@ pub struct Policy {
     pub on_resolved: OnResolved,
     pub close_in_azure: CloseInAzure,
     pub system_close: SystemClose,
+    /// Alerts of the same thread join its open page while no longer than this has passed since the last of them; zero:
+    /// never. `None`: an hour for what repeats by its nature, and never for the rest.
+    #[serde(default)]
+    pub quiet_period: Option<Duration>,
+    /// A page that is still open then ends by itself.
+    #[serde(default)]
+    pub time_to_live: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +145,10 @@ impl Scenario {
             Self::MultiAck => "multi_ack",
             Self::Emergency => "emergency",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::SingleAck, Self::MultiAck, Self::Emergency].into_iter().find(|scenario| scenario.as_str() == text)
     }
 }
 

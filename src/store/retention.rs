@@ -29,6 +29,8 @@ pub(super) fn retain(connection: &Connection, before: Timestamp) -> Result<usize
         .collect::<Result<_, _>>()?;
     for key in &alerts {
         connection.prepare_cached("DELETE FROM page WHERE alert = ?1")?.execute([key])?;
+        connection.prepare_cached("DELETE FROM thread WHERE alert = ?1")?.execute([key])?;
+        connection.prepare_cached("DELETE FROM joined WHERE head = ?1")?.execute([key])?;
         connection.prepare_cached("DELETE FROM alert WHERE key = ?1")?.execute([key])?;
     }
     removed = removed.saturating_add(alerts.len());

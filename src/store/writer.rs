@@ -318,7 +318,12 @@ impl Writer {
                 | EventKind::Alarm { .. }
                 | EventKind::Ignored { .. } => event.kind.alert_key(now),
             };
-            let known = key.as_ref().map(|key| rows::known(connection, key)).transpose()?.unwrap_or_default();
+            let mut known = key.as_ref().map(|key| rows::known(connection, key)).transpose()?.unwrap_or_default();
+            if known.alert.is_none()
+                && let Some(thread) = event.kind.thread_key()
+            {
+                known = rows::known_of_thread(connection, &thread)?;
+            }
             if let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| (self.duties.judge)(&known, &event, now))) {
                 return Ok((event, key, verdict));
             }
@@ -436,5 +441,7 @@ fn nothing(reason: Reason) -> Verdict {
         finished: Vec::new(),
         timers: Vec::new(),
         cancelled: Vec::new(),
+        thread: None,
+        joined: None,
     }
 }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::Reason;
 use super::desk::Desk;
+use super::threads;
 use crate::domain::delivery::{AzureState, AzureTarget, Call};
 use crate::domain::event::{Condition, EventKind, Notification};
 use crate::domain::id::{AlertId, AlertKey, ConnectionName, ExternalId, SubscriptionId, TeamName};
 use crate::domain::page::{Alert, Ending, Ledger, Page, Phase, SAME_TEST_WITHIN, raise_body};
 use crate::domain::render::{Rendered, render, render_foreign, render_unreadable};
 use crate::domain::route::{CloseInAzure, OnResolved, Policy, Route, Scenario};
+use crate::domain::thread::{Step, thread};
 use crate::domain::timestamp::Timestamp;
 
 /// The same unreadable body counts as a repeat for this long.
@@ -23,6 +25,21 @@ pub(super) fn notified(desk: &mut Desk<'_>, connection: &ConnectionName, notific
 }
 
 fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
+    let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
+    let rendered = render(notification, portal);
+    let thread = thread(notification);
+    if threads::is_of_another(desk, notification.id.key()) {
+        if desk.alert.as_ref().is_some_and(|alert| threads::is_member(alert, notification.id.key())) {
+            return Reason::Repeat;
+        }
+        let joined =
+            thread.as_ref().and_then(|thread| threads::joins(desk, connection, notification, thread, &rendered));
+        if let Some(reason) = joined {
+            return reason;
+        }
+        desk.alert = None;
+        desk.pages.clear();
+    }
     if let Some(alert) = &desk.alert {
         if notification.is_test() {
             if alert.digest == notification.digest && desk.now.since(alert.heard_at) < SAME_TEST_WITHIN {
@@ -47,9 +64,20 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
         azure: Ledger { seen: Some(AzureState::New), wanted: None },
         ..heard(desk, connection, notification)
     });
-    let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
-    let rendered = render(notification, portal);
     let chosen: Vec<&Route> = desk.rules.matching(connection, notification);
+    if let Some(thread) = thread {
+        if thread.step == Step::Ends {
+            return Reason::ResolvedWithoutPage;
+        }
+        if let Some(alert) = &mut desk.alert {
+            alert.rank = thread.rank;
+        }
+        let counts = |route: &&Route| route.policy.quiet_period.is_some_and(|quiet| !quiet.is_zero());
+        // Where nothing can join, the thread need not be found again.
+        if thread.by_nature || chosen.iter().any(counts) {
+            desk.thread = Some((thread.key, notification.id.key().clone()));
+        }
+    }
     if chosen.is_empty() {
         let policy = Policy::default();
         let plan =
@@ -141,6 +169,27 @@ fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &P
     id
 }
 
+/// Things got worse: a new page takes the place of one that a person may have put aside.
+pub(super) fn replace_page(desk: &mut Desk<'_>, id: &ExternalId, rendered: &Rendered) {
+    let Some(page) = desk.page(id).cloned() else { return };
+    if page.is_held() {
+        return;
+    }
+    desk.withdraw(id, Ending::Replaced);
+    let old = page.body.as_ref().and_then(serde_json::Value::as_object);
+    let text = |name: &str| old.and_then(|old| old.get(name)).and_then(serde_json::Value::as_str);
+    let scenario = text("X-S4-AlertingScenario").and_then(Scenario::parse);
+    let plan = Plan {
+        team: &page.team,
+        route: page.route.as_deref(),
+        policy: &page.policy,
+        service: text("X-S4-Service"),
+        scenario,
+    };
+    let new = new_page(desk, &page.alert, rendered, &plan);
+    desk.raise(&new);
+}
+
 /// A page for the fallback team beside the rules of any route.
 pub(super) fn page_fallback_team(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered) -> ExternalId {
     let policy = Policy::default();
@@ -159,12 +208,21 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
         });
         return Reason::ResolvedUnknown;
     };
-    let earlier_episode = match (notification.fired_at, alert.fired_at) {
-        (Some(fired), Some(known)) => fired < known,
-        (Some(_), None) | (None, _) => false,
-    };
+    let own = alert.key == *notification.id.key();
+    let earlier_episode = own && !alert.members.is_empty()
+        || match (notification.fired_at, alert.fired_at) {
+            (Some(fired), Some(known)) => fired < known,
+            (Some(_), None) | (None, _) => false,
+        };
     if earlier_episode {
         return Reason::Stale;
+    }
+    if alert.key != *notification.id.key() {
+        // Of a thread's alerts the newest speaks for the matter: the rule, the target and the dimensions are the same.
+        let newest = alert.members.last().is_some_and(|member| member.key == *notification.id.key());
+        if !newest {
+            return Reason::Stale;
+        }
     }
     let again = alert.condition == Condition::Resolved && notification.fired_at <= alert.fired_at;
     desk.alert = Some(Alert {
@@ -193,7 +251,7 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
     if nobody_woken { Reason::ResolvedBeforePaged } else { Reason::Resolved }
 }
 
-fn resolve_page(desk: &mut Desk<'_>, id: &ExternalId, at: Timestamp) {
+pub(super) fn resolve_page(desk: &mut Desk<'_>, id: &ExternalId, at: Timestamp) {
     let Some(page) = desk.page(id) else { return };
     let team = page.team.clone();
     let untouched = page.is_held() || page.signl4.seen.is_none() && !desk.open_of(id).any(|open| open.attempt > 0);
@@ -262,6 +320,9 @@ fn notice(desk: &Desk<'_>, connection: &ConnectionName, key: &AlertKey, digest: 
         azure_modified_at: None,
         unsaid: Vec::new(),
         closed_at: None,
+        members: Vec::new(),
+        joined: 0,
+        rank: 0,
         digest: digest.to_owned(),
         heard_at: desk.now,
     }
@@ -276,7 +337,7 @@ fn heard(desk: &Desk<'_>, connection: &ConnectionName, notification: &Notificati
     }
 }
 
-fn target(connection: &ConnectionName, id: &AlertId) -> Option<AzureTarget> {
+pub(super) fn target(connection: &ConnectionName, id: &AlertId) -> Option<AzureTarget> {
     if !id.is_writable() || id.is_test() {
         return None;
     }

@@ -32,6 +32,9 @@ pub fn record(
         (Call::Raise { page, .. }, Next::Again { .. }) => spare(&mut desk, page),
         (Call::Acknowledge { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Acknowledged),
         (Call::Resolve { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Closed),
+        // The ledger is that of the thread's first alert; those that joined follow it.
+        (Call::ChangeState { target, .. } | Call::Comment { target, .. }, Next::Done | Next::Dead { .. })
+            if known.alert.as_ref().is_some_and(|alert| alert.key != target.key) => {}
         (Call::ChangeState { .. } | Call::Comment { .. }, Next::Done) => learned(&mut desk, attempted),
         (Call::ChangeState { .. }, Next::Dead { .. }) => {
             if let Some(alert) = &mut desk.alert {

@@ -4,6 +4,7 @@ mod alerts;
 mod people;
 mod policies;
 mod properties;
+mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
