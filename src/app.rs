@@ -212,11 +212,13 @@ impl App {
         bridge.stopping.store(true, Ordering::SeqCst);
         tracing::info!("stopping: no new requests");
         closing.cancel();
-        if tokio::time::timeout(REQUESTS_GRACE, webhooks_end(&mut webhooks)).await.is_err() {
+        if tokio::time::timeout(REQUESTS_GRACE, end_of(&mut webhooks)).await.is_err() {
             tracing::warn!("some requests did not end within the grace; their senders come again");
         }
         bridge.store.slots().close();
         idle.cancel();
+        // The worker's last claim is carried out too: left to its lease, it would have to be settled at the next start.
+        end_of(&mut working).await;
         tasks.close();
         if tokio::time::timeout(ATTEMPTS_GRACE, tasks.wait()).await.is_err() {
             tracing::warn!(
@@ -234,9 +236,9 @@ impl App {
     }
 }
 
-async fn webhooks_end(webhooks: &mut tokio::task::JoinHandle<()>) {
-    if !webhooks.is_finished() && webhooks.await.is_err() {
-        tracing::debug!("the webhook listener was gone");
+async fn end_of(task: &mut tokio::task::JoinHandle<()>) {
+    if !task.is_finished() && task.await.is_err() {
+        tracing::debug!("a task was gone before");
     }
 }
 

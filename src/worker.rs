@@ -67,7 +67,16 @@ impl Worker {
             loop {
                 tokio::select! {
                     biased;
-                    () = stop.cancelled() => return,
+                    () = stop.cancelled() => {
+                        // What is leased already goes out: nobody else would take it before its lease ends.
+                        leased.close();
+                        while let Ok(handed) = leased.try_recv() {
+                            for delivery in handed {
+                                self.spawn(delivery);
+                            }
+                        }
+                        return;
+                    }
                     handed = leased.recv() => match handed {
                         Some(handed) => handed.into_iter().for_each(|delivery| self.spawn(delivery)),
                         None => return,
