@@ -32,6 +32,7 @@ CREATE TABLE page (
     state    TEXT    NOT NULL                   -- JSON of domain::page::Page
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX page_alert ON page (alert, number);
+CREATE INDEX page_open ON page (ended) WHERE ended = 0;
 
 CREATE TABLE delivery (
     seq         INTEGER PRIMARY KEY,            -- order of decision

@@ -31,8 +31,8 @@ use crate::watch::Watch;
 use crate::worker::{Outbound, Worker};
 use crate::{admin, azure, http, intake, signl4, watch};
 
-/// Attempts under way in all, and towards one destination.
-const SLOTS: (usize, usize) = (256, 48);
+/// Attempts under way towards one side, and towards one destination.
+const SLOTS: (usize, usize) = (128, 48);
 const REQUESTS_GRACE: Duration = Duration::from_secs(8);
 const ATTEMPTS_GRACE: Duration = Duration::from_secs(20);
 const TEND_TOKENS_EVERY: Duration = Duration::from_secs(5);
@@ -51,6 +51,8 @@ pub struct Bridge {
     pub stopping: AtomicBool,
     pub alarms: Alarms,
     pub admin_token: ArcSwap<Secret>,
+    /// Where the admin listener is bound, whatever a reload says.
+    pub admin_address: SocketAddr,
     pub(crate) body_time: Duration,
     pub(crate) parse_azure: azure::receive::Parse,
     pub(crate) parse_signl4: signl4::receive::Parse,
@@ -161,6 +163,7 @@ impl App {
             clock: options.clock,
             stopping: AtomicBool::new(false),
             admin_token: ArcSwap::from_pointee(admin_token),
+            admin_address,
             body_time: options.body_time,
             parse_azure: options.parse_azure,
             parse_signl4: options.parse_signl4,
@@ -228,7 +231,7 @@ impl App {
         }
         closing_admin.cancel();
         bridge.store.stop();
-        if tokio::task::spawn_blocking(move || writer.join()).await.is_err() {
+        if !matches!(tokio::task::spawn_blocking(move || writer.join()).await, Ok(Ok(()))) {
             tracing::error!("the store's writer did not end well");
         }
         tracing::info!("stopped");
@@ -333,8 +336,9 @@ impl Bridge {
                 tracing::warn!("`listen`, `admin_listen` and `[store] url` take effect at the next start");
             }
         }
-        self.rules.store(Arc::new(fresh.rules.clone()));
+        // Destinations first: a new team must be known before the first page for it is decided.
         self.outbound.store(Arc::new(outbound(&fresh, &self.http, &self.tokens, &self.clock)));
+        self.rules.store(Arc::new(fresh.rules.clone()));
         if let Some(token) = &fresh.server.admin_token {
             self.admin_token.store(Arc::new(token.clone()));
         }

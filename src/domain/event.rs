@@ -242,7 +242,7 @@ pub struct Criterion {
 /// What happened in SIGNL4.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signl4Change {
-    /// The notification's own id, for saying whether it was seen before.
+    /// The notification's own id within its account, for saying whether it was seen before.
     pub notification_id: Option<String>,
     pub happened: Happened,
     /// `eventRaisedUtc`, or the time of receipt when it is absent.
@@ -381,9 +381,7 @@ impl EventKind {
                 };
                 Some(format!("azure {} {condition} {at}", notification.id.key()))
             }
-            Self::Signl4 { team, change, .. } => {
-                change.notification_id.as_ref().map(|id| format!("signl4 {team} {id}"))
-            }
+            Self::Signl4 { change, .. } => change.notification_id.as_ref().map(|id| format!("signl4 {id}")),
             Self::Azure { .. }
             | Self::Foreign { .. }
             | Self::Unreadable { .. }

@@ -81,7 +81,24 @@ pub struct Alert {
     pub heard_at: Timestamp,
 }
 
+/// So many refused comments wait for the next change at most.
+pub const UNSAID: usize = 20;
+
 impl Alert {
+    /// A change was given up: what is still on its way is wanted, else what was seen.
+    pub fn want_what_is_left(&mut self, open: &[OpenDelivery]) {
+        let last = open.iter().rev().find_map(|open| match &open.call {
+            Call::ChangeState { target, state, .. } if target.key == self.key => Some(*state),
+            Call::ChangeState { .. }
+            | Call::Raise { .. }
+            | Call::Acknowledge { .. }
+            | Call::Resolve { .. }
+            | Call::Annotate { .. }
+            | Call::Comment { .. } => None,
+        });
+        self.azure.wanted = last.or(self.azure.seen);
+    }
+
     /// Azure's state as far as we know and want it; a new alert is `New`.
     pub fn azure_state(&self) -> AzureState {
         self.azure.settled().unwrap_or(AzureState::New)

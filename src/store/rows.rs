@@ -162,12 +162,7 @@ pub(super) fn apply(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     if let Some(alert) = &verdict.alert {
-        connection
-            .prepare_cached(
-                "INSERT INTO alert (key, heard_at, state) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (key) DO UPDATE SET heard_at = excluded.heard_at, state = excluded.state",
-            )?
-            .execute(params![alert.key.as_str(), alert.heard_at.as_millis(), serde_json::to_string(alert)?])?;
+        put_alert(connection, alert)?;
     }
     for page in &verdict.pages {
         put_page(connection, page)?;
@@ -206,6 +201,16 @@ pub(super) fn apply(
             ],
         )?;
     }
+    Ok(())
+}
+
+pub(super) fn put_alert(connection: &Connection, alert: &Alert) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO alert (key, heard_at, state) VALUES (?1, ?2, ?3)
+             ON CONFLICT (key) DO UPDATE SET heard_at = excluded.heard_at, state = excluded.state",
+        )?
+        .execute(params![alert.key.as_str(), alert.heard_at.as_millis(), serde_json::to_string(alert)?])?;
     Ok(())
 }
 

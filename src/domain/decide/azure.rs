@@ -8,7 +8,7 @@ use super::threads;
 use crate::domain::delivery::{AzureState, AzureTarget, Call};
 use crate::domain::event::{Condition, EventKind, Notification};
 use crate::domain::id::{AlertId, AlertKey, ConnectionName, ExternalId, SubscriptionId, TeamName};
-use crate::domain::page::{Alert, Ending, Ledger, Page, Phase, SAME_TEST_WITHIN, raise_body};
+use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase, SAME_TEST_WITHIN, raise_body};
 use crate::domain::render::{Rendered, render, render_foreign, render_unreadable};
 use crate::domain::route::{CloseInAzure, OnResolved, Policy, Route, Scenario};
 use crate::domain::thread::{Step, thread};
@@ -128,8 +128,23 @@ enum Started {
 fn start(desk: &mut Desk<'_>, notification: &Notification, rendered: &Rendered, plan: &Plan<'_>) -> Started {
     let open_already = desk.pages.iter().any(|page| page.team == *plan.team && !page.is_ended());
     let made_now = desk.pages.iter().any(|page| page.team == *plan.team && !desk.known.pages.contains(page));
-    if made_now || (open_already && !notification.is_test()) {
+    if made_now {
         return Started::AlreadyPaged;
+    }
+    if open_already && !notification.is_test() {
+        let open: Vec<ExternalId> = desk.live();
+        let acknowledged = |id: &ExternalId| {
+            desk.page(id)
+                .is_some_and(|page| page.team == *plan.team && page.signl4.settled() == Some(PageState::Acknowledged))
+        };
+        let put_aside: Vec<ExternalId> = open.into_iter().filter(acknowledged).collect();
+        if put_aside.is_empty() {
+            return Started::AlreadyPaged;
+        }
+        // Whoever acknowledged an earlier firing may sleep again: the new one is a new page.
+        for id in &put_aside {
+            desk.withdraw(id, Ending::Replaced);
+        }
     }
     let id = new_page(desk, notification.id.key(), rendered, plan);
     // A clock ahead of ours must not hold a page for longer than its grace.
