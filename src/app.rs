@@ -126,7 +126,9 @@ impl App {
     pub async fn build(config: Config, options: Options) -> Result<Self, BuildError> {
         let admin_token = admin_token(&config)?;
         let rules = Arc::new(ArcSwap::from_pointee(config.rules.clone()));
-        let opened = Store::open(&config.store.path, options.clock.clone(), options.slots, intake::duties(&rules))?;
+        let telemetry = Arc::new(Telemetry::default());
+        let opened =
+            Store::open(&config.store.path, options.clock.clone(), options.slots, intake::duties(&rules, &telemetry))?;
         if opened.interrupted > 0 {
             tracing::warn!(
                 attempts = opened.interrupted,
@@ -138,7 +140,6 @@ impl App {
         let http = Http::new(options.limits)?;
         let tokens = Arc::new(Tokens::new(options.clock.clone()));
         let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &options.clock)));
-        let telemetry = Arc::new(Telemetry::default());
         let changes = watch::watch(&config.watched);
         let config = Arc::new(ArcSwap::from_pointee(config));
         let alarms =

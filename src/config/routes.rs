@@ -8,6 +8,7 @@ use super::document::{self, Table, Value};
 use super::examples;
 use super::problem::{Findings, Place, Source, nearest, shown};
 use super::section::{Item, Section};
+use super::templates;
 use crate::domain::event::Severity;
 use crate::domain::id::{ConnectionName, SubscriptionId, TeamName};
 use crate::domain::route::{
@@ -158,6 +159,7 @@ fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut
             findings,
         );
     }
+    let templates = templates::templates(&mut section, findings);
     let continues = section.take("continue").and_then(|item| item.boolean(findings)).unwrap_or_default();
     let examples = section
         .take("example")
@@ -176,6 +178,7 @@ fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut
         service,
         scenario,
         policy,
+        templates,
         continues,
         examples,
     })

@@ -14,6 +14,7 @@ use super::delivery::Call;
 use super::event::{Event, EventKind, TimerKind};
 use super::id::{AlertKey, DeliveryId, ExternalId};
 use super::page::{Alert, Ending, Known, Page, Phase};
+use super::render::template::Fault;
 use super::route::Rules;
 use super::timestamp::Timestamp;
 use desk::Desk;
@@ -38,6 +39,8 @@ pub struct Verdict {
     pub thread: Option<(String, AlertKey)>,
     /// An alert without pages of its own, and the one whose pages it joined.
     pub joined: Option<(AlertKey, AlertKey)>,
+    /// Templates that failed; their pages have the built-in text instead.
+    pub template_faults: Vec<Fault>,
 }
 
 /// A delivery to make.

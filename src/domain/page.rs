@@ -263,6 +263,9 @@ pub fn raise_body(rendered: &Rendered, page: &ExternalId, service: Option<&str>,
     put("X-S4-ExternalID", page.as_str());
     put("X-S4-Status", "new");
     put("X-S4-SourceSystem", SOURCE_SYSTEM);
+    if let Some(location) = &rendered.location {
+        put("X-S4-Location", location);
+    }
     if let Some(service) = service {
         put("X-S4-Service", service);
     }

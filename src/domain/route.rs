@@ -12,6 +12,7 @@ mod trial;
 
 pub use explain::Decision;
 pub use glob::Glob;
+pub(super) use resource::{name as resource_name, resource_group, resource_type};
 pub use shadow::Shadow;
 pub use take::Mismatch;
 pub use trial::Surprise;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Notification, Severity};
 use super::id::{AccountName, ConnectionName, SubscriptionId, TeamName};
+use super::render::template::Templates;
 
 /// All that a judgement needs of the configuration.
 #[derive(Clone, Debug)]
@@ -75,6 +77,8 @@ pub struct Route {
     pub service: BySeverity<String>,
     pub scenario: BySeverity<Scenario>,
     pub policy: Policy,
+    /// `title`, `message`, `parameters`, `runbook` and `location`, where any is given.
+    pub templates: Option<Templates>,
     /// Later routes may match too.
     pub continues: bool,
     pub examples: Vec<Example>,

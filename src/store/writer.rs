@@ -516,5 +516,6 @@ fn nothing(reason: Reason) -> Verdict {
         cancelled: Vec::new(),
         thread: None,
         joined: None,
+        template_faults: Vec::new(),
     }
 }

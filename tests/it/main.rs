@@ -19,6 +19,8 @@ mod requirements;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod templates;
+#[cfg(test)]
 mod threads;
 #[cfg(test)]
 mod tidy;

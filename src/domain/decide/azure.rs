@@ -9,7 +9,7 @@ use crate::domain::delivery::{AzureState, AzureTarget, Call};
 use crate::domain::event::{Condition, EventKind, Notification};
 use crate::domain::id::{AlertId, AlertKey, ConnectionName, ExternalId, SubscriptionId, TeamName};
 use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase, SAME_TEST_WITHIN, raise_body};
-use crate::domain::render::{Rendered, render, render_foreign, render_unreadable};
+use crate::domain::render::{Rendered, compose, render_foreign, render_unreadable};
 use crate::domain::route::{CloseInAzure, OnResolved, Policy, Route, Scenario};
 use crate::domain::thread::{Step, thread};
 use crate::domain::timestamp::Timestamp;
@@ -26,7 +26,8 @@ pub(super) fn notified(desk: &mut Desk<'_>, connection: &ConnectionName, notific
 
 fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
     let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
-    let rendered = render(notification, portal);
+    let composed = compose(notification, portal);
+    let rendered = composed.page();
     let thread = thread(notification);
     if threads::is_of_another(desk, notification.id.key()) {
         if desk.alert.as_ref().is_some_and(|alert| threads::is_member(alert, notification.id.key())) {
@@ -82,13 +83,15 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
         let policy = Policy::default();
         let plan =
             Plan { team: &desk.rules.fallback_team, route: None, policy: &policy, service: None, scenario: None };
-        return match start(desk, notification, &rendered, &plan) {
+        return match start(desk, notification, &composed.page(), &plan) {
             Started::Raised | Started::Held => Reason::Unrouted,
             Started::AlreadyPaged => Reason::AlreadyPaged,
         };
     }
     let mut reason = Reason::RecordedByRoute;
-    for route in chosen.into_iter().filter(|route| !route.policy.records_only) {
+    // A test asks whether a page arrives: it pages where the route would only record.
+    let pages = |route: &&Route| !route.policy.records_only || notification.is_test();
+    for route in chosen.into_iter().filter(pages) {
         let plan = Plan {
             team: &route.team,
             route: Some(&route.name),
@@ -96,6 +99,8 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
             service: route.service.get(notification.severity).map(String::as_str),
             scenario: route.scenario.get(notification.severity).copied(),
         };
+        let (rendered, faults) = route.page(connection, notification, &composed);
+        desk.template_faults.extend(faults);
         let started = match start(desk, notification, &rendered, &plan) {
             Started::Raised => Reason::Raised,
             Started::Held => Reason::Held,
@@ -315,7 +320,7 @@ pub(super) fn alarm(desk: &mut Desk<'_>, team: &TeamName, about: &str, title: &s
         return Reason::Repeat;
     }
     desk.alert = Some(notice(desk, &connection, &key, ""));
-    let rendered = Rendered { title: title.to_owned(), message: text.to_owned(), parameters: Vec::new() };
+    let rendered = Rendered { title: title.to_owned(), message: text.to_owned(), ..Rendered::default() };
     let policy = Policy::default();
     let plan = Plan { team, route: None, policy: &policy, service: None, scenario: None };
     let id = new_page(desk, &key, &rendered, &plan);

@@ -7,6 +7,7 @@ use crate::domain::delivery::{AzureState, AzureTarget, Call, CallKind};
 use crate::domain::event::TimerKind;
 use crate::domain::id::{AlertKey, DeliveryId, ExternalId, TeamName};
 use crate::domain::page::{Alert, Ending, Known, OpenDelivery, Page, PageState, Phase};
+use crate::domain::render::template::Fault;
 use crate::domain::route::{Comments, Rules};
 use crate::domain::timestamp::Timestamp;
 
@@ -22,6 +23,7 @@ pub(super) struct Desk<'a> {
     cancelled: Vec<ExternalId>,
     pub(super) thread: Option<(String, AlertKey)>,
     pub(super) joined: Option<(AlertKey, AlertKey)>,
+    pub(super) template_faults: Vec<Fault>,
 }
 
 impl<'a> Desk<'a> {
@@ -38,6 +40,7 @@ impl<'a> Desk<'a> {
             cancelled: Vec::new(),
             thread: None,
             joined: None,
+            template_faults: Vec::new(),
         }
     }
 
@@ -56,6 +59,7 @@ impl<'a> Desk<'a> {
             cancelled: self.cancelled,
             thread: self.thread,
             joined: self.joined,
+            template_faults: self.template_faults,
         }
     }
 

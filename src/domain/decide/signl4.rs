@@ -279,7 +279,8 @@ fn passed_on(page: &Page, why: &str) -> Rendered {
         .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
         .collect();
     let title: String = page.title.chars().take(80).collect();
-    Rendered { title, message: format!("{why}.\n{}", text("Message").unwrap_or_default()), parameters }
+    let location = text("X-S4-Location").map(str::to_owned);
+    Rendered { title, message: format!("{why}.\n{}", text("Message").unwrap_or_default()), parameters, location }
 }
 
 fn with_note(words: &str, change: &Signl4Change) -> String {

@@ -52,6 +52,7 @@ fn route(name: &str, to: &str, policy: Policy) -> Route {
         service: BySeverity::default(),
         scenario: BySeverity::default(),
         policy,
+        templates: None,
         continues: true,
         examples: Vec::new(),
     }

@@ -174,6 +174,9 @@ fn test_notifications_page_each_time_and_never_write_back() {
         notification.digest = digest.to_owned();
         EventKind::Azure { connection: contoso(), notification: Box::new(notification) }
     };
+    let quiet = Policy { records_only: true, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("quiet", "ops", quiet)]));
+    assert_eq!(world.hear(test("one")), Reason::Raised, "also where the route would only record");
     let mut world = World::one_team();
     assert_eq!(world.hear(test("one")), Reason::Raised);
     assert_eq!(world.hear(test("one")), Reason::Repeat);
