@@ -67,8 +67,8 @@ pub struct Composed {
     parameters: Vec<(String, String)>,
     /// One link that leads deeper than the alert's own page, and its name.
     deeper: Option<(String, String)>,
-    condition: Option<String>,
     resource: Option<String>,
+    said: Said,
 }
 
 impl Composed {
@@ -82,13 +82,18 @@ impl Composed {
         }
     }
 
+    /// The title with less room.
+    fn title_within(&self, notification: &Notification, chars: usize) -> String {
+        title(notification, &self.said, chars)
+    }
+
     fn closed(&self, message: &str) -> String {
         self.note.as_ref().map_or_else(|| message.to_owned(), |note| format!("{message}\n{note}"))
     }
 }
 
 /// What one kind of alert has to say.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Said {
     /// What it is about; shortened where the title is too long. Without one the rule's name stands in.
     lead: String,
@@ -134,7 +139,7 @@ pub fn compose(notification: &Notification, portal: &str) -> Composed {
         Detail::Generic { facts } => others::generic(notification, facts),
         Detail::Other => others::generic(notification, &[]),
     };
-    let title = title(notification, &said);
+    let title = title(notification, &said, TITLE_CHARS);
     let resource = said.resource.clone().or_else(|| place(notification)).map(short);
     let parameters = parameters(notification, &said, resource.as_ref(), portal);
     Composed {
@@ -142,9 +147,9 @@ pub fn compose(notification: &Notification, portal: &str) -> Composed {
         note: write_back_note(notification),
         title,
         parameters,
-        deeper: deeper(notification, said.link),
-        condition: said.condition.map(short),
+        deeper: deeper(notification, said.link.as_ref()),
         resource,
+        said,
     }
 }
 
@@ -199,7 +204,7 @@ pub fn shown_time(time: Timestamp) -> String {
         .map_or_else(|_| time.to_string(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
-fn title(notification: &Notification, said: &Said) -> String {
+fn title(notification: &Notification, said: &Said, chars: usize) -> String {
     let mut prefix = String::new();
     if notification.is_test() {
         prefix.push_str(TEST_MARK);
@@ -225,11 +230,11 @@ fn title(notification: &Notification, said: &Said) -> String {
     // What is measured stays whole; what it is about and where share the rest, the shorter of them unharmed.
     let length = |text: &str| text.chars().count();
     let fixed: usize = [prefix.as_str(), joint, &fact, on].into_iter().map(length).sum();
-    let room = TITLE_CHARS.saturating_sub(fixed);
+    let room = chars.saturating_sub(fixed);
     let place_room = length(&place).min(room.saturating_sub(length(&lead)).max(room / 2));
     let lead = text::clip(&lead, room.saturating_sub(place_room));
     let place = text::clip(&place, place_room);
-    text::clip(&[prefix.as_str(), &lead, joint, &fact, on, &place].concat(), TITLE_CHARS)
+    text::clip(&[prefix.as_str(), &lead, joint, &fact, on, &place].concat(), chars)
 }
 
 /// What the alert is about, when its kind has no phrase of its own: the rule, else the service.
@@ -328,10 +333,10 @@ fn short(value: impl AsRef<str>) -> String {
     text::clip(&text::one_line(value.as_ref()), PARAMETER_CHARS)
 }
 
-fn deeper(notification: &Notification, link: Option<(&'static str, String)>) -> Option<(String, String)> {
-    let (name, deeper) = link.unzip();
-    let link = deeper.or_else(|| notification.investigation_link.clone()).filter(|link| !link.is_empty())?;
-    Some((name.unwrap_or("More").to_owned(), link))
+fn deeper(notification: &Notification, link: Option<&(&'static str, String)>) -> Option<(String, String)> {
+    let (name, deeper) = link.map(|(name, link)| (*name, link)).unzip();
+    let link = deeper.or(notification.investigation_link.as_ref()).filter(|link| !link.is_empty())?;
+    Some((name.unwrap_or("More").to_owned(), link.clone()))
 }
 
 #[cfg(test)]

@@ -1,16 +1,19 @@
 //! A route's own words, through the front door: templated pages arrive, and a template that fails loses none.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use signl4_azure_bridge::azure::parse::parse;
+use signl4_azure_bridge::config::Config;
 use signl4_azure_bridge::domain::id::{ConnectionName, TeamName};
 use signl4_azure_bridge::domain::render::template::{Position, Template, Templates};
 use signl4_azure_bridge::domain::render::{TITLE_CHARS, compose};
 use signl4_azure_bridge::domain::route::{BySeverity, Criteria, Policy, Route};
+use signl4_azure_bridge::explain::explain;
 use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric};
 use signl4_azure_bridge::simulator::signl4::Alert;
 
-use crate::town::{Plan, Town};
+use crate::town::{Plan, Town, start_of_time};
 
 fn cpu() -> AlertSpec {
     AlertSpec::metric("CPU above 90 %", "vm-web-1", Metric::default()).severity(1)
@@ -130,4 +133,33 @@ fn every_body_of_the_fixtures_has_a_page_in_the_words_of_a_route() {
         bodies += 1;
     }
     assert!(bodies >= 45, "only {bodies} bodies");
+}
+
+#[test]
+fn explain_shows_the_variables_and_what_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let bridge = "[azure.contoso]\nsubscriptions = [\"4b7d9c12-6e0f-4a58-b3c1-92f5d8e7a604\"]\n[signl4.ops]\nsecret = \"opssecret99\"\n";
+    std::fs::write(folder.path().join("bridge.toml"), bridge).unwrap();
+    std::fs::create_dir(folder.path().join("routes")).unwrap();
+    let routes = "[[route]]\nname = \"shop\"\ntitle = \"Shop: {{ title }}\"\nmessage = \"{{ custom.desk }}\"\n";
+    std::fs::write(folder.path().join("routes/a.toml"), routes).unwrap();
+    let config = Config::load(&folder.path().join("bridge.toml"), None, &BTreeMap::new()).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let body = std::fs::read(root.join("fixtures/azure/metric-static-fired.json")).unwrap();
+    let mut out = Vec::new();
+    explain(&config, &body, None, start_of_time(), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    for line in [
+        "  title = \"Sev1 CPU 97.2 % > 90 % on vm-web-03\"\n",
+        "  value_number = 97.2318\n",
+        "  custom = {\"owner\": \"web\", \"runbook\": \"https://wiki.contoso.com/runbooks/web-cpu\"}\n",
+        "  route = \"shop\"\n",
+        "  empty: dimensions, facts, link\n",
+        "  shop (a.toml:1): title, message\n",
+        "    a.toml:4: message of route `shop` failed and the built-in text stands in its place: the alert has no `custom.desk`",
+        "  \"Title\": \"Shop: Sev1 CPU 97.2 % > 90 % on vm-web-03\",\n",
+        "  \"Message\": \"Web tier is short of processor; orders slow down.",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
 }

@@ -27,6 +27,9 @@ pub use variables::{About, DETAILS, NAMES, Variable, variables};
 /// Name of the parameter that holds the link of `runbook`.
 pub const RUNBOOK: &str = "Runbook";
 
+/// Below this many characters the built-in title says too little to be shortened further.
+const TITLE_ROOM: usize = 32;
+
 /// What a route says in its own words; at least one of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Templates {
@@ -125,13 +128,12 @@ impl Templates {
     }
 
     fn page(&self, about: &About<'_>, composed: &Composed) -> (Rendered, Vec<Problem>) {
-        let context = engine::context(&variables(about, composed));
-        let mut writing = Writing { context, problems: Vec::new() };
+        let mut writing = Writing { context: engine::context(&variables(about, composed)), problems: Vec::new() };
         let built_in = composed.page();
-        let title = self.title.as_ref().and_then(|template| writing.text(template, &Part::Title));
+        let title = self.title.as_ref().and_then(|template| writing.title(template, about, composed));
         let message = self.message.as_ref().and_then(|template| writing.text(template, &Part::Message));
         let mut page = Rendered {
-            title: title.and_then(|text| title_of(&text, about.notification)).unwrap_or(built_in.title),
+            title: title.unwrap_or(built_in.title),
             message: message
                 .and_then(|text| message_of(&text))
                 .map_or(built_in.message, |message| composed.closed(&message)),
@@ -209,6 +211,22 @@ impl Writing {
         }
     }
 
+    /// One line within the limit. Where the template puts words beside the built-in title, that title is made shorter in
+    /// its own way, so that what is measured and where stay readable.
+    fn title(&mut self, template: &Template, about: &About<'_>, composed: &Composed) -> Option<String> {
+        let line = title_of(&self.text(template, &Part::Title)?, about.notification)?;
+        let over = line.chars().count().saturating_sub(TITLE_CHARS);
+        let room = composed.title.chars().count().saturating_sub(over);
+        if over > 0 && room >= TITLE_ROOM && template.names().iter().any(|name| name == "title") {
+            let shorter = Composed { title: composed.title_within(about.notification, room), ..composed.clone() };
+            let again = template.render(&engine::context(&variables(about, &shorter))).ok();
+            if let Some(line) = again.and_then(|text| title_of(&text, about.notification)) {
+                return Some(text::clip(&line, TITLE_CHARS));
+            }
+        }
+        Some(text::clip(&line, TITLE_CHARS))
+    }
+
     /// A text of a given form; nothing is no error.
     fn formed<T>(
         &mut self,
@@ -251,15 +269,14 @@ impl Writing {
     }
 }
 
-/// One line within the limit, marked if it is a test.
+/// One line, marked if it is a test.
 fn title_of(text: &str, notification: &Notification) -> Option<String> {
     let line = text::one_line(text);
     if line.is_empty() {
         return None;
     }
-    let marked =
-        if notification.is_test() && !line.starts_with(TEST_MARK) { format!("{TEST_MARK} {line}") } else { line };
-    Some(text::clip(&marked, TITLE_CHARS))
+    let needs_mark = notification.is_test() && !line.starts_with(TEST_MARK);
+    Some(if needs_mark { format!("{TEST_MARK} {line}") } else { line })
 }
 
 /// Lines without hidden characters, never two empty ones in a row.

@@ -107,7 +107,7 @@ fn templates_say_what_the_alert_has() {
         ("{{ custom.team | default('nobody') }}", "nobody"),
         ("{{ custom.empty | default('nobody') }}", "nobody"),
         ("{% if custom.team %}{{ custom.team }}{% else %}no team{% endif %}", "no team"),
-        ("{{ detail.window }} {{ detail.tracking_id | default('-') }}", "PT5M -"),
+        ("{{ detail.window }} {{ detail.tracking_id | default('-') }}", "5 min -"),
         ("{{ fired_at }}", "2026-11-24 03:00 UTC"),
         ("{{ connection }} {{ team }} {{ route }}{% if test %} test{% endif %}", "contoso ops payments"),
         ("{% for name, value in custom | items %}{{ name }} {% endfor %}", "Owner Run Book empty"),
@@ -124,6 +124,21 @@ fn a_long_title_ends_at_a_word() {
     let long = title("{{ title }} because {{ description }} {{ description }} {{ description }}");
     assert_eq!(long, "Sev1 CPU 97.2 % > 90 % (web-1) on vm-web-03 because Orders slow down. Orders…");
     assert!(long.chars().count() <= TITLE_CHARS);
+}
+
+#[test]
+fn words_beside_the_built_in_title_shorten_it_where_it_hurts_least() {
+    let mut alert = sample("log alert");
+    alert.rule = Some("orders that failed in the last quarter of an hour in all regions".to_owned());
+    assert_eq!(
+        render(&alert, PORTAL).title,
+        "Sev1 orders that failed in the last quarter of…: 17 rows > 5 (west) on log-shop"
+    );
+    let of = |source: &str| page(titled(source), &alert).0.title;
+    assert_eq!(of("Shop: {{ title }}"), "Shop: Sev1 orders that failed in the last…: 17 rows > 5 (west) on log-shop");
+    assert_eq!(of("{{ title }} 🚨"), "Sev1 orders that failed in the last quarter…: 17 rows > 5 (west) on log-shop 🚨");
+    let wordy = of("The shop of contoso in the west of the country has a problem: {{ title }}");
+    assert_eq!(wordy, "The shop of contoso in the west of the country has a problem: Sev1 orders that…");
 }
 
 #[test]

@@ -164,7 +164,7 @@ pub fn variables(about: &About<'_>, composed: &Composed) -> Vec<(&'static str, V
         ("subscription", line(id.subscription().map(SubscriptionId::as_str))),
         ("service", line(notification.monitoring_service.as_deref())),
         ("signal", line(notification.signal.as_deref())),
-        ("condition", line(composed.condition.as_deref())),
+        ("condition", line(composed.said.condition.as_deref())),
         ("metric", line(measured.metric.as_deref())),
         ("value", line(measured.value.as_deref())),
         ("value_number", Variable::Number(measured.value_number)),
@@ -263,7 +263,12 @@ fn details(detail: &Detail) -> BTreeMap<String, String> {
     let mut details: BTreeMap<String, String> =
         DETAILS.iter().map(|name| ((*name).to_owned(), String::new())).collect();
     for (name, value) in known(detail) {
-        details.insert(name.to_owned(), clipped(value.unwrap_or_default()));
+        let value = value.unwrap_or_default();
+        let shown = match name {
+            "window" | "holds" if !value.is_empty() => text::duration(value),
+            _ => text::with_time(value),
+        };
+        details.insert(name.to_owned(), clipped(&shown));
     }
     details
 }
