@@ -16,6 +16,8 @@ CREATE TABLE event (
 CREATE UNIQUE INDEX event_repeat_key ON event (repeat_key) WHERE repeat_key IS NOT NULL;
 CREATE INDEX event_alert ON event (alert) WHERE alert IS NOT NULL;
 CREATE INDEX event_received_at ON event (received_at);
+-- Who called last.
+CREATE INDEX event_caller ON event (side, source, received_at);
 
 CREATE TABLE alert (
     key      TEXT PRIMARY KEY,

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::app::Bridge;
 use crate::caller::Presented;
 use crate::domain::delivery::Destination;
-use crate::domain::id::{DeliveryId, TeamName};
+use crate::domain::id::{DeliveryId, Side, TeamName};
 use crate::domain::timestamp::Timestamp;
 use crate::problem::Problem;
 use crate::store::{Change, Changed, Health, delivery_states};
@@ -37,6 +37,7 @@ pub(crate) fn router(bridge: Arc<Bridge>) -> Router {
         .route("/api/deliveries/{id}/drop", post(drop_delivery))
         .route("/api/events", get(events))
         .route("/api/pages", get(pages))
+        .route("/api/callers", get(callers))
         .route("/api/teams/{team}/pause", post(pause))
         .route("/api/teams/{team}/resume", post(resume))
         .fallback(|| async { Problem::NotFound })
@@ -52,6 +53,7 @@ async fn index() -> &'static str {
      GET  /api/deliveries?state=dead   deliveries, newest first\n\
      GET  /api/events                  events and their verdicts, newest first\n\
      GET  /api/pages                   pages that are not ended\n\
+     GET  /api/callers                 when each connection and team called last\n\
      POST /api/deliveries/{id}/replay  send a dead delivery again; ?force=true although resolved  (admin token)\n\
      POST /api/deliveries/{id}/drop    give a delivery up                  (admin token)\n\
      POST /api/teams/{team}/pause?for=1h   hold Raises; Resolved passes    (admin token)\n\
@@ -141,6 +143,15 @@ async fn pages(
 ) -> Result<Response, Problem> {
     may_read(&bridge, &headers)?;
     let rows = bridge.store.open_pages(listing.limit.unwrap_or(ROWS)).await.map_err(|_| Problem::Unavailable)?;
+    Ok(Json(rows).into_response())
+}
+
+async fn callers(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Result<Response, Problem> {
+    may_read(&bridge, &headers)?;
+    let config = bridge.config.load_full();
+    let connections = config.connections.keys().map(|name| (Side::Azure, name.to_string()));
+    let teams = config.teams.keys().map(|name| (Side::Signl4, name.to_string()));
+    let rows = bridge.store.callers(connections.chain(teams).collect()).await.map_err(|_| Problem::Unavailable)?;
     Ok(Json(rows).into_response())
 }
 

@@ -352,7 +352,8 @@ impl Bridge {
     }
 }
 
-fn outbound(config: &Config, http: &Http, tokens: &Arc<Tokens>, clock: &Clock) -> Outbound {
+/// Both sides as the configuration describes them; their credentials become the entries of `tokens`.
+pub(crate) fn outbound(config: &Config, http: &Http, tokens: &Arc<Tokens>, clock: &Clock) -> Outbound {
     Outbound {
         azure: azure::deliver::Azure::new(&config.connections, http.clone(), Arc::clone(tokens), clock.clone()),
         signl4: signl4::deliver::Signl4::new(&config.teams, http.clone(), Arc::clone(tokens), clock.clone()),

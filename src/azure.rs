@@ -3,5 +3,6 @@
 pub mod authenticate;
 pub mod credential;
 pub mod deliver;
+pub mod inspect;
 pub mod parse;
 pub mod receive;

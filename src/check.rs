@@ -112,7 +112,7 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The URL to register, with its token left to the reader: `https://azure:TOKEN@bridge.example.com/azure/contoso`.
-fn webhook(public: &str, side: &str, name: &str) -> String {
+pub(crate) fn webhook(public: &str, side: &str, name: &str) -> String {
     let (scheme, rest) = public.split_once("://").unwrap_or(("https", public));
     format!("{scheme}://{side}:TOKEN@{}/{side}/{name}", rest.trim_end_matches('/'))
 }

@@ -55,6 +55,12 @@ enum Command {
     },
     /// Check the configuration and the routes, and run the routes' examples.
     Check,
+    /// Try out what the bridge depends on: credentials, permissions, addresses, callers. Pages nobody, changes nothing.
+    Doctor {
+        /// One JSON array instead of lines for people.
+        #[arg(long)]
+        json: bool,
+    },
     /// Say which route takes a webhook body and print the requests that would go out, sending nothing.
     Explain {
         /// A file with the body of an Azure webhook; `-` reads standard input.
@@ -169,6 +175,7 @@ fn command(cli: Cli) -> std::io::Result<Status> {
             CheckStatus::Failed => Status::Failed,
             CheckStatus::Unusable => Status::Unusable,
         }),
+        Command::Doctor { json } => run::doctor(&cli.config, cli.routes.as_deref(), &env, json, out),
         Command::Demo { exit, speed } => run::demo(exit, speed),
         Command::Simulate { azure, signl4, bridge_url, speed, acknowledge_after, close_after } => {
             let milliseconds = |seconds: Option<u64>| seconds.map(|seconds| seconds.saturating_mul(1000));

@@ -37,7 +37,7 @@ use crate::domain::timestamp::{Timestamp, readable};
 
 pub(crate) use file::private as private_file;
 pub use operate::{Change, Changed};
-pub use read::{DeliveryRow, EventRow, Health, OpenPage, delivery_states};
+pub use read::{Caller, DeliveryRow, EventRow, Health, OpenPage, delivery_states};
 pub use slots::Slots;
 
 /// How many events, and how much of them, may wait for the writer; beyond that the caller hears `Overloaded` at once.
@@ -266,6 +266,11 @@ impl Store {
 
     pub async fn events(&self, limit: usize) -> Result<Vec<EventRow>, StoreError> {
         Self::read(&self.listings, move |reader| reader.events(limit)).await
+    }
+
+    /// When each of these was heard last.
+    pub async fn callers(&self, callers: Vec<(Side, String)>) -> Result<Vec<Caller>, StoreError> {
+        self.read(move |reader| reader.callers(callers)).await
     }
 
     pub async fn known(&self, alert: AlertKey) -> Result<Known, StoreError> {

@@ -1,15 +1,19 @@
-//! The commands that run for a while: `serve`, `demo`, `simulate`.
+//! The commands that run for a while: `serve`, `doctor`, `demo`, `simulate`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Status, complain};
 use crate::app::{App, Options};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::demo;
+use crate::doctor::{Style, diagnose, report};
 use crate::simulator::simulate::{self, SimulateOptions};
 
 /// Runs a future on a runtime of its own.
@@ -33,6 +37,30 @@ pub(super) fn serve(config: Config, env: BTreeMap<String, String>) -> std::io::R
             }
         }
     })?
+}
+
+pub(super) fn doctor(
+    path: &Path,
+    routes: Option<&Path>,
+    env: &BTreeMap<String, String>,
+    json: bool,
+    out: &mut dyn Write,
+) -> std::io::Result<Status> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let diagnosis = runtime.block_on(diagnose(path, routes, env, &Clock::System));
+    // A name server that does not answer holds a thread for longer than we care.
+    runtime.shutdown_background();
+    let diagnosis = match diagnosis {
+        Ok(diagnosis) => diagnosis,
+        Err(error) => return Ok(complain(&chain(&error))),
+    };
+    let colour = std::io::stdout().is_terminal() && !env.contains_key("NO_COLOR");
+    report(&diagnosis.findings, if json { Style::Json } else { Style::Text { colour } }, out)?;
+    Ok(match (diagnosis.is_usable, diagnosis.has_failures()) {
+        (false, _) => Status::Unusable,
+        (true, true) => Status::Failed,
+        (true, false) => Status::Well,
+    })
 }
 
 pub(super) fn demo(exit: bool, speed: f64) -> std::io::Result<Status> {

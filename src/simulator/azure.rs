@@ -6,6 +6,7 @@ mod arm;
 mod entra;
 mod list;
 mod payload;
+mod rights;
 mod spec;
 mod tenancy;
 
@@ -95,6 +96,8 @@ pub struct Knobs {
     pub next_link_base: Option<String>,
     /// With `includeContext`, the context stands one level deeper, as in Azure Resource Graph.
     pub nested_context: bool,
+    /// A principal may ask for its own permissions.
+    pub permissions_readable: bool,
 }
 
 impl Default for Knobs {
@@ -109,6 +112,7 @@ impl Default for Knobs {
             next_link_with_port: false,
             next_link_base: None,
             nested_context: false,
+            permissions_readable: true,
         }
     }
 }
@@ -276,12 +280,14 @@ impl Service for Azure {
             | Operation::GetAlert
             | Operation::AlertHistory
             | Operation::ChangeState
+            | Operation::Permissions
             | Operation::Other => arm::answer(self, operation, asked),
             Operation::Webhook
             | Operation::CreateEvent
             | Operation::EventOverview
             | Operation::ListTeams
             | Operation::ListUsers
+            | Operation::ReadUser
             | Operation::PagedAlerts
             | Operation::ReadAlert
             | Operation::Acknowledge

@@ -24,6 +24,7 @@ use self::listener::{Cut, Line, Listener};
 use super::calls::{Answer, Answered, Asked, Call, Operation, pairs};
 use super::faults::{Action, Door, Fault, Faults, RetryAfter};
 use crate::clock::Clock;
+use crate::domain::timestamp::Timestamp;
 
 /// Larger than anything that either service takes.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -184,7 +185,8 @@ async fn take_effect<S: Service>(
         }
     };
     service.log(call(operation, asked, &answer, answered, processed));
-    (answer, fault.answer_delay_ms)
+    // By the simulator's clock, which a test may set otherwise than ours.
+    (answer.with("date", http_date(inner.clock.now())), fault.answer_delay_ms)
 }
 
 fn normal(answer: Answer) -> (Answer, Answered, bool) {
@@ -227,15 +229,17 @@ fn respond(answer: Answer) -> Response {
     response
 }
 
+/// RFC 9110, section 5.6.7.
+fn http_date(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.as_millis())
+        .map_or_else(|_| String::new(), |at| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+}
+
 /// The value of `Retry-After`; a date is an IMF-fixdate as in RFC 9110, section 5.6.7.
 fn retry_after_value(retry_after: &RetryAfter, clock: &Clock) -> String {
     match retry_after {
         RetryAfter::Seconds(seconds) => seconds.to_string(),
-        RetryAfter::Date(seconds) => {
-            let at = clock.now().plus(Duration::from_secs(*seconds));
-            jiff::Timestamp::from_millisecond(at.as_millis())
-                .map_or_else(|_| String::new(), |at| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
-        }
+        RetryAfter::Date(seconds) => http_date(clock.now().plus(Duration::from_secs(*seconds))),
         RetryAfter::Raw(text) => text.clone(),
     }
 }

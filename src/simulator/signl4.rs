@@ -314,6 +314,7 @@ impl Service for Signl4 {
             | Operation::EventOverview
             | Operation::ListTeams
             | Operation::ListUsers
+            | Operation::ReadUser
             | Operation::PagedAlerts
             | Operation::ReadAlert
             | Operation::Acknowledge
@@ -327,6 +328,7 @@ impl Service for Signl4 {
             | Operation::GetAlert
             | Operation::AlertHistory
             | Operation::ChangeState
+            | Operation::Permissions
             | Operation::Other => rest::error(StatusCode::NOT_FOUND, 1004, "Not found.", "No such route."),
         }
     }

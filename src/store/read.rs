@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::rows::{self, state};
 use super::{Hold, StoreError, holds};
 use crate::domain::delivery::{Call, Destination};
-use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, TeamName};
+use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, Side, TeamName};
 use crate::domain::page::{Known, Page, PageState, Phase};
 use crate::domain::timestamp::{Timestamp, readable};
 
@@ -44,6 +44,16 @@ pub struct EventRow {
     pub reason: String,
     pub alert: Option<String>,
     pub page: Option<String>,
+}
+
+/// Somebody who may call us, and when its last webhook came that is still stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Caller {
+    pub side: Side,
+    /// Connection or team.
+    pub source: String,
+    #[serde(serialize_with = "readable::optional")]
+    pub last_received_at: Option<Timestamp>,
 }
 
 /// A page that is not ended, as an operator sees it.
@@ -176,6 +186,22 @@ impl Reader {
                 })?
                 .collect::<Result<_, _>>()?;
             Ok(rows)
+        })
+    }
+
+    /// One look into an index for each caller. Our own events do not count, should somebody be called as their source is.
+    pub(super) fn callers(&self, callers: Vec<(Side, String)>) -> Result<Vec<Caller>, StoreError> {
+        self.with(|connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT received_at FROM event WHERE side = ?1 AND source = ?2 AND kind NOT IN ('timer', 'alarm')
+                 ORDER BY received_at DESC LIMIT 1",
+            )?;
+            let mut found = Vec::with_capacity(callers.len());
+            for (side, source) in callers {
+                let last: Option<i64> = query.query_row([side.as_str(), &source], |row| row.get(0)).optional()?;
+                found.push(Caller { side, source, last_received_at: last.map(Timestamp::from_millis) });
+            }
+            Ok(found)
         })
     }
 

@@ -39,7 +39,7 @@ fn with_example(arguments: &[&str]) -> Output {
 fn help_names_every_subcommand() {
     let help = bridge(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["serve", "demo", "check", "explain", "deliveries", "pause", "resume", "simulate"] {
+    for command in ["serve", "demo", "check", "doctor", "explain", "deliveries", "pause", "resume", "simulate"] {
         assert!(said(&help).contains(&format!("  {command}")), "{command}");
         assert_eq!(bridge(&[command, "--help"]).status.code(), Some(0), "{command}");
     }
@@ -55,7 +55,7 @@ fn wrong_usage_and_wrong_configuration_are_status_2() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("bridge.toml");
     std::fs::write(&config, "[server]\nlistn = \"127.0.0.1:8080\"\n").unwrap();
-    for command in ["check", "serve"] {
+    for command in ["check", "doctor", "serve"] {
         let wrong = bridge(&["--config", config.to_str().unwrap(), command]);
         assert_eq!(wrong.status.code(), Some(2), "{command}");
         let said = said(&wrong);

@@ -123,7 +123,7 @@ async fn secrets_stay_in() {
     printed.wait_for("the refusal", |said| said.contains("denied").then_some(())).await;
 
     let mut served = String::new();
-    for path in ["/", "/readyz", "/metrics", "/api/deliveries", "/api/events", "/api/pages"] {
+    for path in ["/", "/readyz", "/metrics", "/api/deliveries", "/api/events", "/api/pages", "/api/callers"] {
         served += &client.get(format!("{admin}{path}")).send().await.unwrap().text().await.unwrap();
     }
     for path in ["/api/deliveries/x/replay", "/api/teams/ops/resume"] {
@@ -134,6 +134,8 @@ async fn secrets_stay_in() {
     }
     for arguments in [
         vec!["check"],
+        vec!["doctor"],
+        vec!["doctor", "--json"],
         vec!["explain", concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/azure/metric-static-fired.json")],
     ] {
         let output = Command::new(program).arg("--config").arg(&config).args(arguments).output().unwrap();

@@ -12,7 +12,7 @@ use crate::egress::Aim;
 use crate::egress::draft::{Draft, Place};
 
 /// The newest version whose comments Azure's own tools send.
-const API_VERSION: &str = "2019-05-05-preview";
+pub(in crate::azure) const API_VERSION: &str = "2019-05-05-preview";
 
 /// Azure documents no limit for a comment; this much is read by people, and longer ones are cut.
 pub const COMMENT_CHARS: usize = 1_000;

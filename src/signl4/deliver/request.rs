@@ -13,7 +13,7 @@ use crate::egress::draft::{Draft, Place};
 
 /// `X-S4-SourceSystem`
 const SOURCE_SYSTEM: &str = "AzureMonitor";
-const API_KEY: &str = "X-S4-Api-Key";
+pub(in crate::signl4) const API_KEY: &str = "X-S4-Api-Key";
 /// An annotation of text; 2 would be an image.
 const TEXT: u8 = 1;
 

@@ -8,16 +8,16 @@ use uuid::Uuid;
 use super::alert::{Alert, AlertState, MonitorCondition};
 use super::spec::Signal;
 use super::tenancy::Role;
-use super::{Azure, PrincipalName, SameState, State, list, payload};
+use super::{Azure, PrincipalName, SameState, State, list, payload, rights};
 use crate::domain::timestamp::Timestamp;
 use crate::simulator::calls::{Answer, Asked, Operation};
 
 /// Where a request goes: the scope before the provider, and what follows it.
-struct Route<'a> {
-    subscription: Option<&'a str>,
+pub(super) struct Route<'a> {
+    pub(super) subscription: Option<&'a str>,
     /// ARM id before `/providers/Microsoft.AlertsManagement`, lower-case.
-    scope: String,
-    tail: Vec<&'a str>,
+    pub(super) scope: String,
+    pub(super) tail: Vec<&'a str>,
 }
 
 fn route<'a>(segments: &[&'a str]) -> Option<Route<'a>> {
@@ -38,7 +38,7 @@ fn route<'a>(segments: &[&'a str]) -> Option<Route<'a>> {
 
 pub(super) fn operation(asked: &Asked) -> Option<Operation> {
     let segments = asked.segments();
-    let route = route(&segments)?;
+    let Some(route) = route(&segments) else { return rights::operation(asked) };
     let last = route.tail.get(1).map(|segment| segment.to_lowercase());
     match (asked.method.clone(), route.tail.len(), last.as_deref()) {
         (Method::GET, 0, _) => Some(Operation::ListAlerts),
@@ -88,12 +88,16 @@ pub(super) fn answer(azure: &Azure, operation: Operation, asked: &Asked) -> Answ
 fn serve(state: &mut State, operation: Operation, asked: &Asked, own: &str) -> Result<Value, Refusal> {
     let caller = authenticate(state, asked)?;
     let segments = asked.segments();
-    let Some(route) = route(&segments).filter(|_| operation != Operation::Other) else {
+    let route = if operation == Operation::Permissions { rights::route(&segments) } else { route(&segments) };
+    let Some(route) = route.filter(|_| operation != Operation::Other) else {
         return other(state, &caller, asked);
     };
     if asked.query("api-version").is_none_or(str::is_empty) {
         let message = "The api-version query parameter (?api-version=) is required for all requests.";
         return Err(Refusal(StatusCode::BAD_REQUEST, "MissingApiVersionParameter", message.to_owned()));
+    }
+    if operation == Operation::Permissions {
+        return rights::permissions(state, role_in(state, &caller, &route)?);
     }
     let action = if operation == Operation::ChangeState {
         "Microsoft.AlertsManagement/alerts/changestate/action"
@@ -182,21 +186,23 @@ fn authenticate(state: &State, asked: &Asked) -> Result<Caller, Refusal> {
     })
 }
 
-fn authorize(state: &State, caller: &Caller, route: &Route<'_>, action: &str) -> Result<(), Refusal> {
-    let Some(subscription) = route.subscription.map(str::to_lowercase) else {
-        return Ok(());
-    };
+/// The caller's role in the subscription that it asks about.
+fn role_in(state: &State, caller: &Caller, route: &Route<'_>) -> Result<Option<Role>, Refusal> {
+    let subscription = route.subscription.map(str::to_lowercase).unwrap_or_default();
     let known = state.subscriptions.get(&subscription).filter(|known| known.tenant == caller.tenant);
     if known.is_none() {
         let message = format!("The subscription '{subscription}' could not be found.");
         return Err(Refusal(StatusCode::NOT_FOUND, "SubscriptionNotFound", message));
     }
-    let role = state
-        .tenants
-        .get(&caller.tenant)
-        .and_then(|tenant| tenant.apps.get(&caller.client_id))
-        .and_then(|app| app.roles.get(&subscription));
-    let allowed = match role {
+    let app = state.tenants.get(&caller.tenant).and_then(|tenant| tenant.apps.get(&caller.client_id));
+    Ok(app.and_then(|app| app.roles.get(&subscription)).copied())
+}
+
+fn authorize(state: &State, caller: &Caller, route: &Route<'_>, action: &str) -> Result<(), Refusal> {
+    if route.subscription.is_none() {
+        return Ok(());
+    }
+    let allowed = match role_in(state, caller, route)? {
         Some(Role::Bridge) => true,
         Some(Role::Reader) => !action.ends_with("/action"),
         None => false,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::actions::{ActionError, Change};
-use super::alert::{Alert, AlertStatus, Event, Scenario};
+use super::alert::{Alert, AlertStatus, Event, Person, Scenario};
 use super::inbound;
 use super::outbound::ticks;
 use super::{Signl4, State};
@@ -21,6 +21,7 @@ pub(super) fn operation(asked: &Asked) -> Option<Operation> {
     match (asked.method.clone(), rest) {
         (Method::GET, ["teams"]) => Some(Operation::ListTeams),
         (Method::GET, ["users"]) => Some(Operation::ListUsers),
+        (Method::GET, ["users", _]) => Some(Operation::ReadUser),
         (Method::POST, ["alerts", "paged"]) => Some(Operation::PagedAlerts),
         (Method::GET, ["alerts", _]) => Some(Operation::ReadAlert),
         (Method::POST, ["alerts", _, "acknowledge"]) => Some(Operation::Acknowledge),
@@ -52,6 +53,7 @@ pub(super) fn answer(signl4: &Signl4, operation: Operation, asked: &Asked) -> An
     match operation {
         Operation::ListTeams => Answer::ok(&signl4.read(teams)),
         Operation::ListUsers => Answer::ok(&signl4.read(users)),
+        Operation::ReadUser => signl4.read(|state| read_user(state, third(asked))),
         Operation::PagedAlerts => paged(signl4, asked),
         Operation::ReadAlert => read_alert(signl4, asked),
         Operation::Acknowledge => change(signl4, asked, Change::Acknowledge),
@@ -67,6 +69,7 @@ pub(super) fn answer(signl4: &Signl4, operation: Operation, asked: &Asked) -> An
         | Operation::GetAlert
         | Operation::AlertHistory
         | Operation::ChangeState
+        | Operation::Permissions
         | Operation::Webhook
         | Operation::Other => error(StatusCode::NOT_FOUND, 404, "Not found.", "No such route."),
     }
@@ -96,19 +99,24 @@ fn teams(state: &State) -> Value {
 }
 
 fn users(state: &State) -> Value {
-    state
-        .people
+    state.people.iter().map(|person| user(state, person)).collect()
+}
+
+fn read_user(state: &State, id: &str) -> Answer {
+    match state.people.iter().find(|person| person.id == id) {
+        Some(person) => Answer::ok(&user(state, person)),
+        None => error(StatusCode::NOT_FOUND, 404, "The user was not found.", id),
+    }
+}
+
+fn user(state: &State, person: &Person) -> Value {
+    let duty: Vec<Value> = state
+        .teams
         .iter()
-        .map(|person| {
-            let duty: Vec<Value> = state
-                .teams
-                .iter()
-                .filter(|team| team.members.contains(&person.id))
-                .map(|team| json!({ "teamId": team.id, "dutyMode": i32::from(person.on_duty) }))
-                .collect();
-            json!({ "id": person.id, "name": person.name, "mail": person.mail, "dutyInfos": duty })
-        })
-        .collect()
+        .filter(|team| team.members.contains(&person.id))
+        .map(|team| json!({ "teamId": team.id, "dutyMode": i32::from(person.on_duty) }))
+        .collect();
+    json!({ "id": person.id, "name": person.name, "mail": person.mail, "dutyInfos": duty })
 }
 
 fn needs_user(signl4: &Signl4, asked: &Asked) -> Option<Answer> {

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ pub(super) enum Kind {
     Caddy,
 }
 
-pub(super) struct Proxy {
-    pub(super) address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     child: Child,
     folder: TempDir,
 }
@@ -43,6 +43,26 @@ impl Proxy {
     /// Waits one second for the bridge instead of the shipped fifteen.
     pub(super) async fn start_impatient(kind: Kind, bridge: SocketAddr) -> Option<Self> {
         Self::start_waiting(kind, bridge, "1s").await
+    }
+
+    /// nginx with TLS at `https://localhost`, and the file of its certificate.
+    pub(crate) async fn start_with_tls(bridge: SocketAddr) -> Option<(Self, PathBuf)> {
+        for _ in 0..10 {
+            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let folder = folder();
+            let site = nginx_site_with_tls(folder.path(), address)?;
+            let site = replace(&site, "http://127.0.0.1:8080", &format!("http://{bridge}"));
+            let mut command = Command::new(requirements::program("nginx")?);
+            command.args(nginx_arguments(folder.path(), &site));
+            let mut proxy = Self { address, child: spawn(&mut command, folder.path()), folder };
+            if proxy.listens().await {
+                let certificate = proxy.folder.path().join("fullchain.pem");
+                return Some((proxy, certificate));
+            }
+            let logs = proxy.logs();
+            assert!(logs.contains("ddress already in use"), "nginx did not start: {logs}");
+        }
+        panic!("no free port for nginx in ten tries");
     }
 
     async fn start_waiting(kind: Kind, bridge: SocketAddr, patience: &str) -> Option<Self> {
@@ -81,7 +101,7 @@ impl Proxy {
     }
 
     /// Ends the program in good order, so that all is written, and gives all that it logged: no token in it.
-    pub(super) async fn stop(mut self) -> String {
+    pub(crate) async fn stop(mut self) -> String {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let ended = async {
@@ -177,24 +197,28 @@ fn caddy(folder: &Path) -> Option<Command> {
     Some(command)
 }
 
-/// `nginx -t` over the shipped file with a certificate made for it.
-pub(super) fn check_nginx_with_tls() {
-    let (Some(nginx), Some(openssl)) = (requirements::program("nginx"), requirements::program("openssl")) else {
-        return;
-    };
-    let folder = folder();
-    let [certificate, key] =
-        ["fullchain.pem", "privkey.pem"].map(|name| folder.path().join(name).display().to_string());
+/// The shipped file of nginx with a certificate that is made for `localhost` and lies in `folder` as `fullchain.pem`.
+fn nginx_site_with_tls(folder: &Path, address: SocketAddr) -> Option<String> {
+    let openssl = requirements::program("openssl")?;
+    let [certificate, key] = ["fullchain.pem", "privkey.pem"].map(|name| folder.join(name).display().to_string());
     let made = Command::new(openssl)
         .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj".split(' '))
-        .args(["/CN=bridge.example.com", "-out", &certificate, "-keyout", &key])
+        .args(["/CN=bridge.example.com", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-out", &certificate, "-keyout", &key])
         .output();
     assert_success(&made.unwrap());
-    // nginx -t binds the ports that it reads.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let site = replace(NGINX, "listen 443 ssl;", &format!("listen {address} ssl;"));
     let site = replace(&site, "/etc/ssl/bridge.example.com/fullchain.pem", &certificate);
-    let site = replace(&site, "/etc/ssl/bridge.example.com/privkey.pem", &key);
+    Some(replace(&site, "/etc/ssl/bridge.example.com/privkey.pem", &key))
+}
+
+/// `nginx -t` over the shipped file with a certificate made for it.
+pub(super) fn check_nginx_with_tls() {
+    let Some(nginx) = requirements::program("nginx") else { return };
+    let folder = folder();
+    // nginx -t binds the ports that it reads.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let Some(site) = nginx_site_with_tls(folder.path(), address) else { return };
     let tested = Command::new(nginx).args(nginx_arguments(folder.path(), &site)).arg("-t").output().unwrap();
     assert_success(&tested);
     assert!(!String::from_utf8_lossy(&tested.stderr).contains("[warn]"), "{tested:?}");
