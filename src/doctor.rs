@@ -96,7 +96,7 @@ fn configuration(config: &Config, path: &Path, routes: Option<&Path>, env: &BTre
         Ok(CheckStatus::Well) | Err(_) if config.warnings.is_empty() => Finding::pass(
             CHECK,
             &target,
-            format!("{} routes, and their examples go where they should", config.rules.routes.len()),
+            format!("routes: {}, and their examples go where they should", config.rules.routes.len()),
         ),
         Ok(CheckStatus::Well | CheckStatus::Unusable) | Err(_) => {
             Finding::warn(CHECK, &target, format!("warnings: {}", config.warnings.len()), mend)

@@ -45,7 +45,8 @@ impl Visit<'_> {
         };
         let status = heard.answer.status;
         let finding = match status {
-            401 | 403 => {
+            // Which of them is not documented.
+            400 | 401 | 403 => {
                 let detail = format!("{} answers, and asks for an API key", self.team.base_url);
                 Finding::pass(CHECK, &self.target, detail)
             }
