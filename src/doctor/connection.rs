@@ -6,7 +6,7 @@ use super::skew::Skew;
 use super::subscription::Visit;
 use super::{Desk, Heard, PATIENCE, fault, skew, strength};
 use crate::azure::inspect;
-use crate::config::Connection;
+use crate::config::{Connection, Credential};
 use crate::domain::id::ConnectionName;
 use crate::tokens::{CredentialKey, Token, TokenError};
 
@@ -175,6 +175,10 @@ fn expiry(desk: &Desk, target: &str, connection: &Connection, key: &CredentialKe
     let status = desk.tokens.status().into_iter().find(|status| status.name == key.to_string())?;
     let client = &connection.client_id;
     let Some(end) = status.secret_expires_at else {
+        // Nothing else ends without saying when.
+        if !matches!(connection.credential, Some(Credential::ClientSecret { .. })) {
+            return None;
+        }
         let mend = format!(
             "az ad app credential list --id {client} --query '[].endDateTime' --output tsv, and put the day into \
              `expires` of [{target}] credential"
