@@ -270,7 +270,7 @@ impl Store {
 
     /// When each of these was heard last.
     pub async fn callers(&self, callers: Vec<(Side, String)>) -> Result<Vec<Caller>, StoreError> {
-        self.read(move |reader| reader.callers(callers)).await
+        Self::read(&self.listings, move |reader| reader.callers(callers)).await
     }
 
     pub async fn known(&self, alert: AlertKey) -> Result<Known, StoreError> {
