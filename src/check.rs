@@ -8,9 +8,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{Config, Connection, Credential, Team};
-use crate::domain::id::SubscriptionId;
+use crate::config::{Config, Connection, Team};
+use crate::domain::id::{ConnectionName, SubscriptionId};
 use crate::domain::route::{BySeverity, OnResolved, Route, Rules};
+use crate::domain::timestamp::Timestamp;
+use crate::expiry::{Warning, in_words};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +40,14 @@ pub fn run(
     path: &Path,
     routes: Option<&Path>,
     env: &BTreeMap<String, String>,
+    now: Timestamp,
     out: &mut dyn Write,
 ) -> io::Result<CheckStatus> {
     let config = match Config::load(path, routes, env) {
-        Ok(config) => config,
+        Ok(mut config) => {
+            config.warnings.extend(endings(&config, now));
+            config
+        }
         Err(error) => {
             writeln!(out, "{error}")?;
             writeln!(out, "\n{}; nothing else was checked", counted(error.problems.len(), "error"))?;
@@ -85,6 +91,18 @@ pub fn run(
     Ok(CheckStatus::Failed)
 }
 
+/// Secrets that have ended or soon will.
+fn endings(config: &Config, now: Timestamp) -> Vec<String> {
+    let soon = |(name, connection): (&ConnectionName, &Connection)| {
+        let credential = connection.credential.as_ref()?;
+        let end = credential.ends_at()?;
+        Warning::due(end, now)?;
+        let (words, renewal) = (in_words(end, now), credential.renewal(&connection.client_id));
+        Some(format!("`credential` in [azure.{name}] {words}: {renewal}"))
+    };
+    config.connections.iter().filter_map(soon).collect()
+}
+
 fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "Configuration {}", config.path.display())?;
     let public = config.server.public_url.as_deref().unwrap_or("no public_url");
@@ -120,9 +138,13 @@ pub(crate) fn webhook(public: &str, side: &str, name: &str) -> String {
 fn connection_in_words(connection: &Connection) -> String {
     let subscriptions: Vec<&str> = connection.subscriptions.iter().map(SubscriptionId::as_str).collect();
     let access = match &connection.credential {
-        Some(Credential::ClientSecret { secret, expires }) => {
-            let expires = expires.map(|expires| format!(", expires {expires}")).unwrap_or_default();
-            format!("tenant {}, client secret from {}{expires}", connection.tenant_id, secret.source())
+        Some(credential) => {
+            let tenant = match connection.tenant_id.as_str() {
+                "" => String::new(),
+                tenant => format!("tenant {tenant}, "),
+            };
+            let expires = credential.ends_at().map(|end| format!(", expires {end}")).unwrap_or_default();
+            format!("{tenant}{}{expires}", credential.in_words())
         }
         None => "no credential, nothing is written back".to_owned(),
     };

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::check::{self, CheckStatus};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::id::ConnectionName;
 use crate::simulator::signl4::Habit;
@@ -170,7 +171,7 @@ fn command(cli: Cli) -> std::io::Result<Status> {
     let env: BTreeMap<String, String> = std::env::vars().collect();
     let out = &mut std::io::stdout();
     match cli.command {
-        Command::Check => Ok(match check::run(&cli.config, cli.routes.as_deref(), &env, out)? {
+        Command::Check => Ok(match check::run(&cli.config, cli.routes.as_deref(), &env, Clock::System.now(), out)? {
             CheckStatus::Well => Status::Well,
             CheckStatus::Failed => Status::Failed,
             CheckStatus::Unusable => Status::Unusable,

@@ -4,6 +4,7 @@
 //! key by key: what is left is unknown, what is wrong is collected, and only a configuration without errors exists.
 
 mod azure;
+mod credential;
 mod document;
 mod environment;
 mod examples;
@@ -23,8 +24,10 @@ pub use value::parse_duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::certificate::Certificate;
 use crate::domain::id::{AccountName, ConnectionName, SubscriptionId, TeamName};
 use crate::domain::route::{Comments, Rules};
 use crate::domain::timestamp::Timestamp;
@@ -74,7 +77,7 @@ pub struct Alarm {
 /// `[azure.NAME]`: one Entra tenant and its credential.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Id or domain of the tenant. Empty only without a credential, as `client_id`.
+    /// Id or domain of the tenant. Empty only without a credential and with a managed identity, as `client_id`.
     pub tenant_id: String,
     pub client_id: String,
     /// `None`: alerts are paged and nothing is written to Azure.
@@ -86,9 +89,44 @@ pub struct Connection {
     pub comments: Comments,
 }
 
+/// How a connection signs in to Azure.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    ClientSecret { secret: Secret, expires: Option<Timestamp> },
+    ClientSecret {
+        /// One, or two while it is rotated: the second is shown where Entra refuses the first.
+        secrets: Vec<Secret>,
+        /// When the last of them ends, as the operator says.
+        expires: Option<Timestamp>,
+    },
+    Certificate(Arc<Certificate>),
+    /// A token of another issuer whom Entra trusts, such as a Kubernetes cluster; the file is read for each request.
+    FederatedToken {
+        file: PathBuf,
+    },
+    ManagedIdentity {
+        identity: Identity,
+        endpoint: IdentityEndpoint,
+    },
+}
+
+/// Which of the identities that Azure gave to the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    SystemAssigned,
+    ClientId(String),
+    ObjectId(String),
+    ResourceId(String),
+}
+
+/// Where the platform hands out tokens for its identities.
+#[derive(Clone, Debug)]
+pub enum IdentityEndpoint {
+    /// The metadata service of virtual machines, scale sets and Kubernetes nodes; without trailing slash.
+    Imds { host: String },
+    /// App Service, Functions, Container Apps.
+    AppService { endpoint: String, header: Secret },
+    /// The agent of Azure Arc on a machine elsewhere; `keys` is the only folder that its challenges may point into.
+    Arc { endpoint: String, keys: PathBuf },
 }
 
 /// Addresses of one Azure cloud, without trailing slash.

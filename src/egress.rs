@@ -50,10 +50,15 @@ impl Default for Limits {
     }
 }
 
+/// Metadata services are local, and a machine that has none does not answer at all.
+const DIRECT_CONNECT: Duration = Duration::from_secs(2);
+
 /// The client. Clones share one pool of connections.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
+    /// The same without a proxy.
+    direct: reqwest::Client,
     limits: Limits,
 }
 
@@ -107,16 +112,17 @@ pub fn install_provider() {
 impl Http {
     pub fn new(limits: Limits) -> Result<Self, HttpError> {
         install_provider();
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("signl4-azure-bridge/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(limits.connect)
-            .timeout(limits.total)
-            .pool_max_idle_per_host(limits.idle_per_host)
-            .pool_idle_timeout(limits.idle)
-            .build()?;
-        Ok(Self { client, limits })
+        let client = client_with(&limits).connect_timeout(limits.connect).build()?;
+        let direct = client_with(&limits).no_proxy().connect_timeout(limits.connect.min(DIRECT_CONNECT)).build()?;
+        Ok(Self { client, direct, limits })
+    }
+
+    /// The same for addresses of this machine and its platform: never through a proxy, and impatient for a connection.
+    #[must_use]
+    pub fn direct(&self) -> Self {
+        let connect = self.limits.connect.min(DIRECT_CONNECT);
+        let limits = Limits { connect, ..self.limits.clone() };
+        Self { client: self.direct.clone(), direct: self.direct.clone(), limits }
     }
 
     /// Sends one request, once, and reads the answer.
@@ -204,6 +210,16 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+fn client_with(limits: &Limits) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("signl4-azure-bridge/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .timeout(limits.total)
+        .pool_max_idle_per_host(limits.idle_per_host)
+        .pool_idle_timeout(limits.idle)
 }
 
 /// The innermost cause says what happened; the outer ones only repeat that a request failed, with its URL.

@@ -9,6 +9,7 @@ pub mod calls;
 pub mod control;
 pub mod faults;
 mod front;
+pub mod made;
 pub mod outbox;
 #[cfg(test)]
 mod receiver;

@@ -49,12 +49,19 @@ pub enum Origin {
         source: Arc<dyn Source>,
         /// Equal for equal configurations: a reload keeps the token of an entry that did not change.
         fingerprint: String,
-        /// When the secret behind it ends, as the operator says.
-        secret_expires_at: Option<Timestamp>,
+        /// When the secret behind it ends, as far as that is known.
+        secret_end: Option<SecretEnd>,
     },
 }
 
-/// Fetches a token: client secret now; certificate, federation and managed identity are sources of their own.
+/// When a secret ends, and how a person makes a new one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretEnd {
+    pub at: Timestamp,
+    pub renewal: String,
+}
+
+/// Fetches a token: by client secret, certificate, federation, managed identity.
 pub trait Source: fmt::Debug + Send + Sync {
     /// One request, no repeat.
     fn fetch(&self) -> Fetching<'_>;
@@ -113,6 +120,11 @@ pub struct Status {
     /// End of the secret that fetches the token.
     #[serde(serialize_with = "readable::optional")]
     pub secret_expires_at: Option<Timestamp>,
+    /// Whole days until then, negative afterwards.
+    pub secret_expires_in_days: Option<i64>,
+    /// How a person makes a new one.
+    #[serde(skip)]
+    pub renewal: Option<String>,
     pub problem: Option<Problem>,
 }
 
@@ -292,9 +304,9 @@ impl Origin {
                 digest(value.expose().as_bytes()) == digest(other.expose().as_bytes()) && expires_at == others
             }
             (
-                Self::Fetched { fingerprint, secret_expires_at, .. },
-                Self::Fetched { fingerprint: other, secret_expires_at: others, .. },
-            ) => fingerprint == other && secret_expires_at == others,
+                Self::Fetched { fingerprint, secret_end, .. },
+                Self::Fetched { fingerprint: other, secret_end: others, .. },
+            ) => fingerprint == other && secret_end == others,
             (Self::Fixed { .. }, Self::Fetched { .. }) | (Self::Fetched { .. }, Self::Fixed { .. }) => false,
         }
     }

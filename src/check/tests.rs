@@ -25,6 +25,10 @@ secret = { env = "TEAM_SECRET" }
 token  = { env = "TOKEN" }
 "#;
 
+fn now() -> Timestamp {
+    Timestamp::parse("2026-11-24T03:00:00Z").unwrap()
+}
+
 /// Runs the check in a folder of its own; the folder's path is taken away from the report.
 fn check(bridge: &str, routes: &str) -> (CheckStatus, String) {
     let dir = TempDir::new().unwrap();
@@ -36,7 +40,7 @@ fn check(bridge: &str, routes: &str) -> (CheckStatus, String) {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
     let mut out = Vec::new();
-    let status = run(&dir.path().join("bridge.toml"), None, &env, &mut out).unwrap();
+    let status = run(&dir.path().join("bridge.toml"), None, &env, now(), &mut out).unwrap();
     let report = String::from_utf8(out).unwrap().replace(&format!("{}/", dir.path().display()), "");
     assert!(!report.contains("hunter2"), "a secret is shown:\n{report}");
     (status, report)

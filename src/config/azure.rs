@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::credential::{self, Ids, azure_variable};
 use super::problem::Findings;
 use super::secrets::Origins;
 use super::section::{Item, Section};
-use super::{Cloud, Connection, Credential};
+use super::value::{is_safe_address, parse_url, trimmed};
+use super::{Cloud, Connection};
 use crate::domain::id::SubscriptionId;
 use crate::domain::route::Comments;
 use crate::secret::Secret;
-
-/// Ways to prove who we are that come later; their form is known.
-const LATER: [&str; 3] = ["managed_identity", "workload_identity", "environment"];
 
 const COMMENTS: [(&str, Comments); 3] =
     [("all", Comments::All), ("with_changes", Comments::WithChanges), ("off", Comments::Off)];
@@ -23,16 +22,20 @@ pub(super) fn connection(
     findings: &mut Findings,
 ) -> Option<Connection> {
     let credential_item = section.take("credential");
-    let needs_ids = credential_item.is_some();
-    let mut id = |key, read: &dyn Fn(&Item, &mut Findings) -> Option<String>, findings: &mut Findings| {
-        let example = "\"00000000-0000-0000-0000-000000000000\"";
-        let item = if needs_ids { section.demand(key, example, findings) } else { section.take(key) };
-        item.map(|item| read(&item, findings))
-    };
     // Without a credential nobody asks Entra for a token, and the ids may be left out.
-    let tenant_id = id("tenant_id", &tenant, findings).unwrap_or_else(|| (!needs_ids).then(String::new));
-    let client_id = id("client_id", &Item::guid, findings).unwrap_or_else(|| (!needs_ids).then(String::new));
-    let credential = credential_item.as_ref().and_then(|item| credential(item, origins, findings));
+    let ids = credential_item.as_ref().map_or(Ids::Platform, credential::ids);
+    let tenant_id = id(&mut section, "tenant_id", "AZURE_TENANT_ID", ids, &tenant, origins, findings);
+    let client_id = id(&mut section, "client_id", "AZURE_CLIENT_ID", ids, &Item::guid, origins, findings);
+    if let Some(item) = credential_item.as_ref().filter(|_| ids == Ids::Platform)
+        && client_id.as_ref().is_some_and(|id| !id.is_empty())
+    {
+        item.error(
+            "is a managed identity, for which `client_id` does not count; \
+             write { managed_identity = { client_id = \"…\" } }, or leave `client_id` out",
+            findings,
+        );
+    }
+    let credential = credential_item.as_ref().map(|item| credential::credential(item, origins, findings));
     if credential_item.is_none() {
         findings.warn(
             &section.place,
@@ -43,7 +46,14 @@ pub(super) fn connection(
         );
     }
     let subscriptions = subscriptions(&mut section, findings);
-    let cloud = section.take("cloud").map_or_else(|| Some(Cloud::public()), |item| cloud(&item, findings));
+    let cloud_item = section.take("cloud");
+    let authority =
+        (ids == Ids::Environment).then(|| azure_variable(&section.name, "AZURE_AUTHORITY_HOST", origins.env)).flatten();
+    let cloud = match (authority, &cloud_item) {
+        (Some(authority), cloud) => told_by(&authority, cloud.as_ref(), findings),
+        (None, Some(item)) => cloud(item, findings),
+        (None, None) => Some(Cloud::public()),
+    };
     let tokens = tokens(&mut section, origins, findings);
     let comments = section.take("comments").and_then(|item| item.word(&COMMENTS, findings)).unwrap_or_default();
     later(&mut section, findings);
@@ -51,12 +61,37 @@ pub(super) fn connection(
     Some(Connection {
         tenant_id: tenant_id?,
         client_id: client_id?,
-        credential,
+        credential: credential.map_or(Some(None), |credential| credential.map(Some))?,
         subscriptions,
         cloud: cloud?,
         tokens,
         comments,
     })
+}
+
+/// The id, empty where none is needed. `None` after an error.
+fn id(
+    section: &mut Section<'_>,
+    key: &'static str,
+    variable: &str,
+    ids: Ids,
+    read: &dyn Fn(&Item, &mut Findings) -> Option<String>,
+    origins: &Origins<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
+    let item = match ids {
+        Ids::Configured => Some(section.demand(key, "\"00000000-0000-0000-0000-000000000000\"", findings)?),
+        Ids::Environment => {
+            let told = section.take(key).or_else(|| azure_variable(&section.name, variable, origins.env));
+            if told.is_none() {
+                let message = format!("`{key}` is missing in {}, and {variable} is not set; set one", section.name);
+                findings.error(&section.place, message);
+            }
+            Some(told?)
+        }
+        Ids::Platform => section.take(key),
+    };
+    item.map_or_else(|| Some(String::new()), |item| read(&item, findings))
 }
 
 /// A tenant is named by its id or by one of its domains.
@@ -66,47 +101,6 @@ fn tenant(item: &Item, findings: &mut Findings) -> Option<String> {
         && !text.starts_with('.')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
     if domain { Some(text.to_ascii_lowercase()) } else { item.guid(findings) }
-}
-
-fn credential(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> Option<Credential> {
-    const ONLY: &str = "only { client_secret = … } is available in this version";
-    if let Some(text) = item.as_text() {
-        if LATER.contains(&text) {
-            item.error(format_args!("is \"{text}\"; {ONLY}"), findings);
-        } else {
-            item.error(
-                "must be { client_secret = { file = \"…\" } }; a secret does not stand there by itself",
-                findings,
-            );
-        }
-        return None;
-    }
-    let mut section = item.table("{ client_secret = { file = \"…\" } }", findings)?;
-    let client_secret = section.take("client_secret");
-    let expires = section.take("expires").and_then(|item| item.date(findings));
-    let others = [section.take("certificate"), section.take("federated_token_file")];
-    section.finish(findings);
-    let mut others = others.into_iter().flatten();
-    match (client_secret, others.next()) {
-        (Some(secret), None) => Some(Credential::ClientSecret { secret: secret.secret(origins, findings)?, expires }),
-        (Some(_), Some(other)) => {
-            item.error(format_args!("has both `client_secret` and `{}`; leave one", other.key), findings);
-            None
-        }
-        (None, Some(other)) => {
-            if other.key == "certificate" {
-                other.secret_form(findings);
-            } else {
-                other.text(findings);
-            }
-            item.error(format_args!("is of the kind `{}`; {ONLY}", other.key), findings);
-            None
-        }
-        (None, None) => {
-            item.error("names no secret; write { client_secret = { file = \"…\" } }", findings);
-            None
-        }
-    }
 }
 
 fn subscriptions(section: &mut Section<'_>, findings: &mut Findings) -> BTreeSet<SubscriptionId> {
@@ -149,6 +143,37 @@ fn cloud(item: &Item, findings: &mut Findings) -> Option<Cloud> {
         None => Some(Cloud::public().portal),
     };
     Some(Cloud { authority: authority?, arm: arm?, audience: audience?, portal: portal? })
+}
+
+/// The cloud that `AZURE_AUTHORITY_HOST` belongs to: the configured one with this authority, else the one known by it.
+/// Platforms write it with a slash at its end, and people without a scheme.
+fn told_by(item: &Item, configured: Option<&Item>, findings: &mut Findings) -> Option<Cloud> {
+    let text = item.text(findings)?.trim();
+    let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let authority = match parse_url(&whole) {
+        Ok(url) if is_safe_address(&url) => trimmed(&url),
+        Ok(_) | Err(_) => {
+            item.error("is no https URL; write it as https://login.microsoftonline.com", findings);
+            return None;
+        }
+    };
+    if let Some(configured) = configured {
+        let configured = cloud(configured, findings)?;
+        if configured.authority != authority {
+            item.warn(format_args!("is {authority} and counts instead of the authority of `cloud`"), findings);
+        }
+        return Some(Cloud { authority, ..configured });
+    }
+    let known = match authority.as_str() {
+        "https://login.microsoftonline.us" => Some(Cloud::usgov()),
+        "https://login.partner.microsoftonline.cn" | "https://login.chinacloudapi.cn" => Some(Cloud::china()),
+        public if public == Cloud::public().authority => Some(Cloud::public()),
+        _ => None,
+    };
+    if known.is_none() {
+        item.error(format_args!("is {authority}, of which the other addresses are not known; set `cloud`"), findings);
+    }
+    known.map(|cloud| Cloud { authority, ..cloud })
 }
 
 impl Cloud {
@@ -236,18 +261,5 @@ fn later(section: &mut Section<'_>, findings: &mut Findings) {
         && item.duration(findings).is_some()
     {
         item.not_in_effect(findings);
-    }
-}
-
-impl Item {
-    /// Whether it has the form of a secret, without reading one.
-    fn secret_form(&self, findings: &mut Findings) {
-        if self.as_text().is_some() {
-            self.text(findings);
-        } else if let Some(mut section) = self.table("a text, { file = \"…\" } or { env = \"…\" }", findings) {
-            section.take("file");
-            section.take("env");
-            section.finish(findings);
-        }
     }
 }

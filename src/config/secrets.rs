@@ -161,7 +161,7 @@ pub(super) fn is_path_segment(text: &str) -> bool {
         && text.bytes().any(|byte| byte != b'.')
 }
 
-fn read(path: &Path) -> Result<String, String> {
+pub(super) fn read(path: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     if std::fs::metadata(path).map_err(cannot)?.len() > LARGEST_FILE_BYTES {
         return Err(format!("is larger than {LARGEST_FILE_BYTES} bytes and surely not the secret"));

@@ -1,5 +1,6 @@
 //! Loading by table: what is read, what is refused and with which words, what is warned of.
 
+mod credentials;
 mod environment;
 mod errors;
 mod shipped;

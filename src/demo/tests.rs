@@ -9,6 +9,7 @@ use super::stage::{Ports, Stage};
 use super::{Wish, play};
 use crate::check::{self, CheckStatus};
 use crate::clock::Clock;
+use crate::domain::timestamp::Timestamp;
 
 /// What the story said, and whether the sides agreed at its end.
 async fn played(wish: Wish, stop: &CancellationToken) -> (bool, String) {
@@ -68,7 +69,7 @@ async fn the_folder_holds_a_private_example_that_checks_well_and_goes_with_the_s
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&folder.join("secrets/azure"))), (0o700, 0o600));
     let mut said = Vec::new();
-    let status = check::run(&stage.configuration(), None, &BTreeMap::new(), &mut said).unwrap();
+    let status = check::run(&stage.configuration(), None, &BTreeMap::new(), Timestamp::EPOCH, &mut said).unwrap();
     let said = String::from_utf8(said).unwrap();
     assert_eq!(status, CheckStatus::Well, "{said}");
     assert!(said.contains("5 routes, 5 examples as expected, no warnings"), "{said}");

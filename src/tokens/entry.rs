@@ -10,11 +10,15 @@ use std::time::Duration;
 use super::{CredentialKey, Fetched, Origin, Problem, Source, Standing, Status, Token, TokenError};
 use crate::clock::Clock;
 use crate::domain::timestamp::Timestamp;
+use crate::expiry::days_left;
 
 /// A permanent failure is answered from memory this long.
 const DENIED_HOLD: Duration = Duration::from_mins(1);
-/// A passing failure, too, is not asked for again by every delivery that waits.
+/// A passing failure, too, is not asked for again by every delivery that waits: this long at first, twice as long after
+/// each further one.
 const TRANSIENT_HOLD: Duration = Duration::from_secs(1);
+/// And never longer than this, so that what works again is used again soon.
+const LONGEST_TRANSIENT_HOLD: Duration = Duration::from_secs(30);
 /// Between two tries to renew a token that is still valid.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 /// A token is not used in its last seconds: the call still has to travel, and clocks differ.
@@ -40,6 +44,8 @@ struct State {
     /// Fetches that came to an end, well or not.
     rounds: u64,
     failure: Option<Failure>,
+    /// Passing failures in a row.
+    stumbles: u32,
     renew_not_before: Option<Timestamp>,
     rejected: Option<Problem>,
 }
@@ -127,6 +133,7 @@ impl Entry {
                 let token = held.token.clone();
                 state.held = Some(held);
                 state.failure = None;
+                state.stumbles = 0;
                 state.rejected = None;
                 state.renew_not_before = None;
                 Ok(token)
@@ -145,7 +152,16 @@ impl Entry {
                         tracing::debug!(credential = %self.key, %error, "still no token");
                     }
                 }
-                state.failure = Some(Failure { until: now.plus(hold(&error)), error: error.clone(), at: now });
+                let hold = match &error {
+                    TokenError::Denied { .. } => DENIED_HOLD,
+                    TokenError::Throttled { after } => *after,
+                    TokenError::Transient { .. } => {
+                        let hold = TRANSIENT_HOLD.saturating_mul(1 << state.stumbles.min(10));
+                        state.stumbles = state.stumbles.saturating_add(1);
+                        hold.min(LONGEST_TRANSIENT_HOLD)
+                    }
+                };
+                state.failure = Some(Failure { until: now.plus(hold), error: error.clone(), at: now });
                 Err(error)
             }
         }
@@ -189,12 +205,12 @@ impl Entry {
     pub(super) fn status(&self, now: Timestamp) -> Status {
         let state = self.state();
         let valid = state.held.as_ref().filter(|held| now < held.usable_until);
-        let (expires_at, secret_expires_at, standing) = match &self.origin {
+        let (expires_at, secret_end, standing) = match &self.origin {
             Origin::Fixed { expires_at, .. } => {
                 let expired = expires_at.is_some_and(|end| now >= end);
                 (*expires_at, None, if expired { Standing::Expired } else { Standing::Valid })
             }
-            Origin::Fetched { secret_expires_at, .. } => {
+            Origin::Fetched { secret_end, .. } => {
                 let standing = match (valid, &state.failure) {
                     (Some(_), _) => Standing::Valid,
                     (None, Some(Failure { error: TokenError::Denied { .. }, .. })) => Standing::Denied,
@@ -202,7 +218,7 @@ impl Entry {
                     (None, None) if state.held.is_some() => Standing::Expired,
                     (None, None) => Standing::Unused,
                 };
-                (state.held.as_ref().map(|held| held.expires_at), *secret_expires_at, standing)
+                (state.held.as_ref().map(|held| held.expires_at), secret_end.clone(), standing)
             }
         };
         let failed = state.failure.as_ref().map(|failure| Problem { at: failure.at, text: failure.error.to_string() });
@@ -211,7 +227,9 @@ impl Entry {
             side: self.key.side(),
             standing: if state.rejected.is_some() { Standing::Denied } else { standing },
             expires_at,
-            secret_expires_at,
+            secret_expires_at: secret_end.as_ref().map(|end| end.at),
+            secret_expires_in_days: secret_end.as_ref().map(|end| days_left(end.at, now)),
+            renewal: secret_end.map(|end| end.renewal),
             problem: state.rejected.clone().or(failed),
         }
     }
@@ -246,13 +264,5 @@ impl Failure {
             TokenError::Throttled { .. } => TokenError::Throttled { after: self.until.since(now) },
             error @ (TokenError::Denied { .. } | TokenError::Transient { .. }) => error.clone(),
         }
-    }
-}
-
-fn hold(error: &TokenError) -> Duration {
-    match error {
-        TokenError::Denied { .. } => DENIED_HOLD,
-        TokenError::Throttled { after } => *after,
-        TokenError::Transient { .. } => TRANSIENT_HOLD,
     }
 }

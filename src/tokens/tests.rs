@@ -54,7 +54,7 @@ fn start() -> Timestamp {
 
 fn origin(source: &Arc<Scripted>, fingerprint: &str) -> BTreeMap<CredentialKey, Origin> {
     let source: Arc<dyn Source> = source.clone();
-    let origin = Origin::Fetched { source, fingerprint: fingerprint.to_owned(), secret_expires_at: None };
+    let origin = Origin::Fetched { source, fingerprint: fingerprint.to_owned(), secret_end: None };
     BTreeMap::from([(key(), origin)])
 }
 
@@ -200,6 +200,29 @@ async fn a_permanent_failure_is_answered_from_memory_for_a_minute() {
     bench.advance(1);
     bench.get().await.unwrap();
     assert_eq!((bench.status().standing, bench.status().problem), (Standing::Valid, None));
+}
+
+#[tokio::test]
+async fn passing_failures_are_waited_out_ever_longer() {
+    let transient = || Err(TokenError::Transient { why: "410".to_owned() });
+    let mut answers: Vec<Scripting> = (0..8).map(|_| transient()).collect();
+    answers.extend([Ok((20, None)), transient()]);
+    let bench = bench(99, answers);
+    // 1, 2, 4 … 30 seconds: a platform that is away for 70 seconds has been asked seven times by then.
+    for (hold, asked) in [(1, 1), (2, 2), (4, 3), (8, 4), (16, 5), (30, 6), (30, 7), (30, 8)] {
+        assert!(bench.get().await.is_err());
+        assert_eq!(bench.asked(), asked);
+        bench.advance(hold - 1);
+        assert!(bench.get().await.is_err());
+        assert_eq!(bench.asked(), asked, "not before {hold} s");
+        bench.advance(1);
+    }
+    bench.get().await.unwrap();
+    // A success begins anew.
+    bench.advance(20);
+    assert!(bench.get().await.is_err());
+    assert_eq!(bench.asked(), 10);
+    assert_eq!(bench.status().standing, Standing::Failing);
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ pub fn classify(number: u32) -> Class {
             "the application is disabled: enable it in the tenant's enterprise applications"
         }
         700_027 | 50_012 => "the certificate does not fit: register its public key in the app registration",
+        1_000_502 => "the certificate has expired or is not valid yet: register and configure a new one",
         700_024 => "the signed assertion is outside its time: set this machine's clock",
         700_030 => "the certificate's subject is not authorised: register this certificate in the app registration",
         700_025 => "the application is a public client: remove its credential or make it a confidential client",
@@ -50,4 +51,9 @@ pub fn classify(number: u32) -> Class {
         _ => "look the code up at https://login.microsoftonline.com/error",
     };
     Class::Permanent { mend }
+}
+
+/// Whether the refusal concerns the one client secret that was shown, so that another may be taken.
+pub fn is_of_the_secret(number: u32) -> bool {
+    matches!(number, 7_000_215 | 7_000_222)
 }

@@ -1,29 +1,48 @@
 //! Tests of the client-credentials flow against a stub of Entra's token endpoint.
 
+mod kinds;
+mod platform;
+
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::config::Cloud;
+use crate::domain::id::Side;
 use crate::domain::route::Comments;
 use crate::domain::timestamp::Timestamp;
 use crate::egress::Limits;
 use crate::egress::stub::{Stub, answer, answer_with, cutting, nobody};
-use crate::tokens::{Standing, Tokens};
+use crate::secret::Secret;
+use crate::tokens::{Standing, TokenError, Tokens};
 
 const SECRET: &str = "entra s3cret&value";
+const CLIENT: &str = "0a4c1d2e-0000-4000-8000-000000000002";
 
 fn key() -> CredentialKey {
     CredentialKey::Azure(ConnectionName::parse("contoso").unwrap())
 }
 
+fn start() -> Timestamp {
+    Timestamp::parse("2026-11-24T03:00:00Z").unwrap()
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned(), "test")
+}
+
 fn tokens(authority: &str) -> Tokens {
+    tokens_by(authority, Credential::ClientSecret { secrets: vec![secret(SECRET)], expires: None })
+}
+
+fn tokens_by(authority: &str, credential: Credential) -> Tokens {
     let connection = Connection {
         tenant_id: "0a4c1d2e-0000-4000-8000-000000000001".to_owned(),
-        client_id: "0a4c1d2e-0000-4000-8000-000000000002".to_owned(),
-        credential: Some(Credential::ClientSecret { secret: Secret::new(SECRET.to_owned(), "test"), expires: None }),
+        client_id: CLIENT.to_owned(),
+        credential: Some(credential),
         subscriptions: BTreeSet::new(),
         cloud: Cloud {
             authority: authority.to_owned(),
@@ -34,11 +53,27 @@ fn tokens(authority: &str) -> Tokens {
         tokens: Vec::new(),
         comments: Comments::All,
     };
-    let clock = Clock::manual(Timestamp::parse("2026-11-24T03:00:00Z").unwrap());
+    let clock = Clock::manual(start());
     let tokens = Tokens::new(clock.clone());
     let connections = BTreeMap::from([(ConnectionName::parse("contoso").unwrap(), connection)]);
     tokens.set(Side::Azure, origins(&connections, &Http::new(Limits::default()).unwrap(), &clock));
     tokens
+}
+
+fn granted(value: &str) -> Response {
+    answer(200, &json!({"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": value}))
+}
+
+/// `name=value` pairs of a form or a query, decoded and sorted.
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let url = reqwest::Url::parse(&format!("http://localhost/?{text}")).unwrap();
+    let mut pairs: Vec<_> = url.query_pairs().into_owned().collect();
+    pairs.sort();
+    pairs
+}
+
+fn form(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn refusal(code: u32) -> Value {
@@ -97,10 +132,12 @@ async fn the_request_is_entras_and_the_token_is_kept() {
 
 #[tokio::test]
 async fn aadsts_numbers_say_who_must_act() {
+    let unknown = error_of(move || answer(401, &refusal(123_456))).await.to_string();
+    assert!(unknown.contains("look the code up"), "{unknown}");
     let permanent = [
         7_000_215, 7_000_222, 7_000_218, 700_016, 7_000_112, 70_001, 1_000_031, 700_027, 50_012, 700_024, 700_030,
         700_025, 70_021, 700_213, 700_211, 90_002, 900_023, 90_038, 900_382, 900_432, 500_011, 50_001, 70_011, 700_022,
-        1_002_012, 53_003, 530_035, 123_456,
+        1_002_012, 53_003, 530_035, 1_000_502,
     ];
     for number in permanent {
         let TokenError::Denied { status: 401, code, mend } = error_of(move || answer(401, &refusal(number))).await
@@ -108,7 +145,7 @@ async fn aadsts_numbers_say_who_must_act() {
             panic!("{number} is not denied");
         };
         assert_eq!(code, format!("AADSTS{number}"));
-        assert!(mend.ends_with("([azure.contoso])"), "{mend}");
+        assert!(mend.ends_with("([azure.contoso])") && !mend.contains("look the code up"), "{mend}");
     }
     for number in [90_061, 90_006, 90_012, 90_024, 90_033, 90_090, 50_000] {
         let error = error_of(move || answer(400, &refusal(number))).await;

@@ -70,7 +70,7 @@ fn connection(base: &str) -> Connection {
         tenant_id: "0a4c1d2e-0000-4000-8000-000000000001".to_owned(),
         client_id: "0a4c1d2e-0000-4000-8000-000000000002".to_owned(),
         credential: Some(Credential::ClientSecret {
-            secret: Secret::new("client-s3cret".to_owned(), "test"),
+            secrets: vec![Secret::new("client-s3cret".to_owned(), "test")],
             expires: None,
         }),
         subscriptions: BTreeSet::new(),

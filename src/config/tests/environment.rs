@@ -18,8 +18,8 @@ fn a_variable_wins_over_the_file() {
     assert_eq!(ops.secret.expose(), "fromvariable");
     assert_eq!(ops.secret.source(), "environment variable BRIDGE__SIGNL4__OPS__SECRET");
     let connection = &config.connections[&ConnectionName::parse("contoso").unwrap()];
-    let Some(Credential::ClientSecret { secret, expires }) = &connection.credential else { panic!("no credential") };
-    assert_eq!((secret.expose(), expires.is_some()), ("azure-client-secret-value", true));
+    let Some(Credential::ClientSecret { secrets, expires }) = &connection.credential else { panic!("no credential") };
+    assert_eq!((secrets[0].expose(), expires.is_some()), ("azure-client-secret-value", true));
     assert_eq!(folder.warnings(), [""; 0]);
 }
 
@@ -61,8 +61,8 @@ fn tables_are_toml_or_json_or_one_variable_a_key() {
     ] {
         let config = folder.load().unwrap_or_else(|error| panic!("{error}"));
         let connection = &config.connections[&ConnectionName::parse("contoso").unwrap()];
-        let Some(Credential::ClientSecret { secret, .. }) = &connection.credential else { panic!("no credential") };
-        assert_eq!(secret.expose(), "azure-client-secret-value");
+        let Some(Credential::ClientSecret { secrets, .. }) = &connection.credential else { panic!("no credential") };
+        assert_eq!((secrets.len(), secrets[0].expose()), (1, "azure-client-secret-value"));
     }
 }
 

@@ -101,16 +101,16 @@ fn each_error_names_place_and_mend() {
             &format!("bridge.toml:6:58: `subscriptions` in [azure.contoso] has {SUB} twice; leave one"),
         ),
         (
-            with(credential, "credential = \"managed_identity\""),
-            "bridge.toml:5:14: `credential` in [azure.contoso] is \"managed_identity\"; only { client_secret = … } is available in this version",
+            with(credential, "credential = \"managed-identity\""),
+            "bridge.toml:5:14: `credential` in [azure.contoso] must be { client_secret = { file = \"…\" } } or one of \"managed_identity\", \"workload_identity\", \"environment\"; did you mean \"managed_identity\"?",
         ),
         (
             with(credential, "credential = \"hunter2\""),
-            "bridge.toml:5:14: `credential` in [azure.contoso] must be { client_secret = { file = \"…\" } }; a secret does not stand there by itself",
+            "bridge.toml:5:14: `credential` in [azure.contoso] must be { client_secret = { file = \"…\" } } or one of \"managed_identity\", \"workload_identity\", \"environment\"; a secret does not stand there by itself",
         ),
         (
-            with(credential, "credential = { certificate = { file = \"a.pem\" } }"),
-            "bridge.toml:5:14: `credential` in [azure.contoso] is of the kind `certificate`; only { client_secret = … } is available in this version",
+            with(credential, "credential = { certificate = { env = \"AZURE_SECRET\" } }"),
+            "bridge.toml:5:30: `certificate` in `credential` of [azure.contoso] (environment variable AZURE_SECRET) holds no private key; put the key into the same file, or name its own with `key`",
         ),
         (
             with(credential, "credential = { client_secret = { env = \"AZURE_SECRET\" }, expires = \"soon\" }"),

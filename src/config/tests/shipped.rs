@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::super::Config;
 use crate::check::{self, CheckStatus};
+use crate::domain::timestamp::Timestamp;
 
 fn environment() -> BTreeMap<String, String> {
     [
@@ -23,7 +24,7 @@ fn the_example_configuration_and_the_routes_pass_the_check() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut out = Vec::new();
     let (path, routes) = (root.join("deploy/bridge.example.toml"), root.join("routes"));
-    let status = check::run(&path, Some(&routes), &environment(), &mut out).unwrap();
+    let status = check::run(&path, Some(&routes), &environment(), Timestamp::EPOCH, &mut out).unwrap();
     let report = String::from_utf8(out).unwrap();
     assert_eq!(status, CheckStatus::Well, "{report}");
     let config = Config::load(&path, Some(&routes), &environment()).unwrap();

@@ -8,6 +8,7 @@ use crate::domain::event::Severity;
 use crate::domain::id::{ConnectionName, SubscriptionId, TeamName};
 use crate::domain::route::{CloseInAzure, Comments, Expected, OnResolved, Scenario, SystemClose};
 use crate::domain::timestamp::Timestamp;
+use crate::secret::Secret;
 
 fn team(name: &str) -> TeamName {
     TeamName::parse(name).unwrap()
@@ -95,8 +96,8 @@ token  = {{ env = "SIGNL4_TOKEN" }}
     let connection = &config.connections[&ConnectionName::parse("contoso").unwrap()];
     assert_eq!(connection.tenant_id, "contoso.example.com");
     assert_eq!(connection.client_id, "3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c02");
-    let Some(Credential::ClientSecret { secret, expires }) = &connection.credential else { panic!("no credential") };
-    assert_eq!(secret.expose(), "client secret with blanks ");
+    let Some(Credential::ClientSecret { secrets, expires }) = &connection.credential else { panic!("no credential") };
+    assert_eq!(secrets.iter().map(Secret::expose).collect::<Vec<_>>(), ["client secret with blanks "]);
     assert_eq!(*expires, Timestamp::parse("2027-05-01T00:00:00Z"));
     assert_eq!(connection.cloud.authority, "http://127.0.0.1:9800");
     assert_eq!(connection.cloud.audience, "http://localhost:9801");
