@@ -1,20 +1,26 @@
-//! Somebody is told: what an operator must mend becomes a page to the alarm team, once an hour for the same trouble.
+//! Somebody is told: what an operator must mend becomes a page to the alarm team, once an hour for the same trouble, and
+//! once for each warning ahead of a secret's end.
 //!
 //! An alarm goes through the store like everything else, so it survives a crash and is retried. One that could only go
 //! to the very team that is out of reach is not made; the log has it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::delivery::Destination;
+use crate::domain::delivery::{Call, Destination};
 use crate::domain::event::EventKind;
 use crate::domain::id::Side;
+use crate::domain::timestamp::Timestamp;
+use crate::expiry::{Warning, in_words};
 use crate::intake;
 use crate::store::{Incoming, Store};
 use crate::telemetry::Telemetry;
+use crate::tokens::{CredentialKey, Standing, Status, Tokens};
 
 /// Where alarms go in.
 #[derive(Clone, Debug)]
@@ -22,36 +28,117 @@ pub struct Alarms {
     pub store: Store,
     pub telemetry: Arc<Telemetry>,
     pub config: Arc<ArcSwap<Config>>,
+    pub tokens: Arc<Tokens>,
+    pub clock: Clock,
+    /// What was told of credentials, and when: spares the store a row for each look at them. The store has the last word.
+    told: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Alarms {
+    pub fn new(
+        store: Store,
+        telemetry: Arc<Telemetry>,
+        config: Arc<ArcSwap<Config>>,
+        tokens: Arc<Tokens>,
+        clock: Clock,
+    ) -> Self {
+        Self { store, telemetry, config, tokens, clock, told: Arc::default() }
+    }
+
     /// A delivery was given up.
     pub async fn dead(&self, kind: &str, note: &str) {
         let text = format!(
             "A {kind} is given up: {note}.\n`signl4-azure-bridge deliveries list` shows all that are; replay or drop each."
         );
-        self.raise("dead delivery", "Bridge: a delivery is given up", &text).await;
+        self.raise("dead delivery", "Bridge: a delivery is given up", &text, false).await;
     }
 
-    /// A destination refuses our credential: its deliveries wait.
-    pub async fn denied(&self, destination: &Destination, note: &str) {
-        if *destination == Destination::team(&self.config.load().alarm.team) {
+    /// A destination refuses our credential: its deliveries wait. Where the trouble is the credential's itself, that is
+    /// what is told, once for all destinations that need it.
+    pub async fn denied(&self, call: &Call, note: &str) {
+        let destination = call.destination();
+        if destination == Destination::team(&self.config.load().alarm.team) {
             return;
         }
+        if let Call::ChangeState { target, .. } | Call::Comment { target, .. } = call {
+            let key = CredentialKey::Azure(target.connection.clone()).to_string();
+            let statuses = self.tokens.status();
+            if let Some(status) = statuses.iter().find(|status| status.name == key && is_denied(status)) {
+                self.credential_denied(status).await;
+                return;
+            }
+        }
         let text = format!("{note}.\nIts deliveries wait and one is tried each minute; nothing is lost.");
-        self.raise(&format!("denied {destination}"), &format!("Bridge: {destination} refuses its credential"), &text)
-            .await;
+        let about = format!("denied {destination}");
+        self.raise(&about, &format!("Bridge: {destination} refuses its credential"), &text, false).await;
+    }
+
+    /// Looks at the credentials of Azure: tells of those that are refused, also while no delivery needs them, and of
+    /// secrets that end. Called every few seconds.
+    pub async fn credentials(&self) {
+        let now = self.clock.now();
+        for status in self.tokens.status() {
+            if status.side == Side::Azure
+                && is_denied(&status)
+                && let Some(news) = self.news("denied", &status.name, now.hour())
+                && self.credential_denied(&status).await
+            {
+                self.was_told(news);
+            }
+            let Some(end) = status.secret_expires_at else { continue };
+            if let Some(warning) = Warning::due(end, now)
+                && let Some(news) = self.news("ends", &status.name, format!("{end} {}", warning.as_str()))
+                && self.ending(&status, end, warning, now).await
+            {
+                self.was_told(news);
+            }
+        }
+    }
+
+    async fn credential_denied(&self, status: &Status) -> bool {
+        let problem = status.problem.as_ref().map_or("it is refused", |problem| problem.text.as_str());
+        let text = format!(
+            "{problem}.\nUntil then nothing that people do on the phone reaches Azure. It waits and is not lost; the \
+             credential is tried again each minute, and at once when it is changed."
+        );
+        let about = format!("denied {}", status.name);
+        self.raise(&about, &format!("Bridge: {} is refused", status.name), &text, false).await
+    }
+
+    /// Each warning of each end is told once, also over restarts: the store knows it by `about`.
+    async fn ending(&self, status: &Status, end: Timestamp, warning: Warning, now: Timestamp) -> bool {
+        let renewal = status.renewal.as_deref().unwrap_or("renew it");
+        let words = in_words(end, now);
+        tracing::warn!(credential = status.name, end = %end, "a secret {words}: {renewal}");
+        let text = format!(
+            "To do: {renewal}.\nAfter its end nothing that people do on the phone reaches Azure until it is renewed."
+        );
+        let about = format!("{} of {end}: {}", status.name, warning.as_str());
+        self.raise(&about, &format!("Bridge: {} {words}", status.name), &text, true).await
+    }
+
+    /// What was not told since this process began: its key and when.
+    fn news(&self, what: &str, name: &str, when: String) -> Option<(String, String)> {
+        let key = format!("{what} {name}");
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        (told.get(&key) != Some(&when)).then_some((key, when))
+    }
+
+    fn was_told(&self, (key, when): (String, String)) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key, when);
     }
 
     /// A body was refused for its size: the one loss there is.
     pub async fn too_large(&self, source: &str) {
         let text = format!("A webhook body over 1 MiB came through {source} and is lost. Its sender must send less.");
-        self.raise(&format!("too large {source}"), "Bridge: a webhook was too large and is lost", &text).await;
+        self.raise(&format!("too large {source}"), "Bridge: a webhook was too large and is lost", &text, false).await;
     }
 
-    async fn raise(&self, about: &str, title: &str, text: &str) {
+    /// Whether the store has it.
+    async fn raise(&self, about: &str, title: &str, text: &str, once: bool) -> bool {
         let team = self.config.load().alarm.team.clone();
-        let kind = EventKind::Alarm { team, about: about.to_owned(), title: title.to_owned(), text: text.to_owned() };
+        let (about, title, text) = (about.to_owned(), title.to_owned(), text.to_owned());
+        let kind = EventKind::Alarm { team, about: about.clone(), title, text, once };
         let incoming = Incoming {
             kind,
             side: Side::Signl4,
@@ -59,8 +146,14 @@ impl Alarms {
             body: Bytes::new(),
             headers: std::collections::BTreeMap::new(),
         };
-        if intake::take(&self.store, &self.telemetry, incoming).await.is_err() {
+        let stored = intake::take(&self.store, &self.telemetry, incoming).await.is_ok();
+        if !stored {
             tracing::error!(about, "an alarm could not be stored");
         }
+        stored
     }
+}
+
+fn is_denied(status: &Status) -> bool {
+    status.standing == Standing::Denied
 }

@@ -142,8 +142,13 @@ impl App {
         let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &options.clock)));
         let changes = watch::watch(&config.watched);
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let alarms =
-            Alarms { store: opened.store.clone(), telemetry: Arc::clone(&telemetry), config: Arc::clone(&config) };
+        let alarms = Alarms::new(
+            opened.store.clone(),
+            Arc::clone(&telemetry),
+            Arc::clone(&config),
+            Arc::clone(&tokens),
+            options.clock.clone(),
+        );
         let worker = Worker {
             alarms: alarms.clone(),
             store: opened.store.clone(),
@@ -283,14 +288,17 @@ fn announce(bridge: &Bridge, address: SocketAddr, admin_address: SocketAddr) {
     }
 }
 
-/// Tokens ahead of their expiry, old rows out, configuration when it changes.
+/// Tokens ahead of their expiry, alarms ahead of a secret's, old rows out, configuration when it changes.
 async fn keep_house(bridge: Arc<Bridge>, mut changes: Watch, idle: CancellationToken) {
     let mut tend = tokio::time::interval(TEND_TOKENS_EVERY);
     let mut retain = tokio::time::interval(RETAIN_EVERY);
     loop {
         tokio::select! {
             () = idle.cancelled() => return,
-            _ = tend.tick() => bridge.tokens.tend(),
+            _ = tend.tick() => {
+                bridge.tokens.tend();
+                bridge.alarms.credentials().await;
+            }
             _ = retain.tick() => retain_all(&bridge, &idle).await,
             why = changes.wanted() => {
                 tracing::info!(?why, "reading the configuration anew");

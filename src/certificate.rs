@@ -3,6 +3,8 @@
 //! The key is parsed once and checked to belong to the certificate, so that a mix-up shows where the configuration is
 //! read and not in a refusal at night. Encrypted keys and PKCS #12 files are refused by name. No `Debug` shows the key.
 
+pub mod made;
+
 use std::fmt;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
@@ -177,8 +179,8 @@ fn private_key(pem: &str) -> Result<RsaKeyPair, CertificateError> {
 mod tests {
     use std::time::Duration;
 
+    use super::made::Made;
     use super::*;
-    use crate::simulator::made::Made;
 
     fn start() -> Timestamp {
         Timestamp::parse("2026-11-24T03:00:00Z").unwrap()

@@ -9,7 +9,6 @@ pub mod calls;
 pub mod control;
 pub mod faults;
 mod front;
-pub mod made;
 pub mod outbox;
 #[cfg(test)]
 mod receiver;

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::domain::delivery::Call;
 use crate::domain::timestamp::Timestamp;
+use crate::expiry::seconds_left;
 use crate::store::Health;
 use crate::tokens::Status;
 
@@ -80,6 +81,7 @@ pub struct Telemetry {
     paused: Gauge,
     denied: Gauge,
     token_valid: Family<CredentialLabels, Gauge>,
+    secret_ends: Family<CredentialLabels, Gauge>,
 }
 
 const MILLISECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -105,6 +107,7 @@ impl Default for Telemetry {
             paused: Gauge::default(),
             denied: Gauge::default(),
             token_valid: Family::default(),
+            secret_ends: Family::default(),
         };
         registry.register("requests", "Webhook requests by endpoint and status", metrics.requests.clone());
         registry.register(
@@ -156,6 +159,12 @@ impl Default for Telemetry {
             "credential_usable",
             "1 while the credential is valid or not yet used",
             metrics.token_valid.clone(),
+        );
+        registry.register_with_unit(
+            "credential_expires",
+            "Until the secret or certificate behind the credential ends, where that is known; negative afterwards",
+            Unit::Seconds,
+            metrics.secret_ends.clone(),
         );
         Self { registry, ..metrics }
     }
@@ -215,7 +224,14 @@ impl Telemetry {
             let denied = health.holds.iter().filter(|hold| hold.denied_since.is_some()).count();
             self.denied.set(i64::try_from(denied).unwrap_or(i64::MAX));
         }
+        // A credential that is no longer configured is no longer told of.
+        self.token_valid.clear();
+        self.secret_ends.clear();
         for status in credentials {
+            if let Some(end) = status.secret_expires_at {
+                let labels = CredentialLabels { credential: status.name.clone() };
+                self.secret_ends.get_or_create(&labels).set(seconds_left(end, now));
+            }
             let labels = CredentialLabels { credential: status.name.clone() };
             self.token_valid.get_or_create(&labels).set(i64::from(status.standing.is_usable()));
         }

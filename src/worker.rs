@@ -169,6 +169,7 @@ impl Worker {
             tracing::warn!(delivery.id = %delivery.id, "nothing could tell whether an earlier attempt arrived: the page may be doubled");
         }
         let (id, created_at, destination) = (delivery.id, delivery.created_at, delivery.call.destination());
+        let denied = matches!(attempted.outcome, Outcome::Denied { .. }).then(|| delivery.call.clone());
         if matches!(attempted.outcome, Outcome::Denied { .. }) {
             tracing::error!(
                 delivery.id = %id, destination = %destination, note = attempted.note,
@@ -178,10 +179,11 @@ impl Worker {
         match self.record(&Finish { delivery, attempted: attempted.clone(), next, begun_at }).await {
             Ok(Recorded::Ours) => match next {
                 Next::Done => self.telemetry.delivered(now.since(created_at)),
-                Next::Again { .. } if matches!(attempted.outcome, Outcome::Denied { .. }) => {
-                    self.alarms.denied(&destination, &attempted.note).await;
+                Next::Again { .. } => {
+                    if let Some(call) = denied {
+                        self.alarms.denied(&call, &attempted.note).await;
+                    }
                 }
-                Next::Again { .. } => {}
                 Next::Dead { why } => {
                     self.telemetry.dead(kind);
                     tracing::error!(

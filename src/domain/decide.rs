@@ -15,7 +15,7 @@ use super::event::{Event, EventKind, TimerKind};
 use super::id::{AlertKey, DeliveryId, ExternalId};
 use super::page::{Alert, Ending, Known, Page, Phase};
 use super::render::template::Fault;
-use super::route::Rules;
+use super::route::{Rules, Scenario};
 use super::timestamp::Timestamp;
 use desk::Desk;
 
@@ -169,7 +169,10 @@ pub fn decide(rules: &Rules, known: &Known, event: &Event, now: Timestamp) -> Ve
             azure::unreadable(&mut desk, connection, digest, problem)
         }
         EventKind::Signl4 { team, page, change } => signl4::changed(&mut desk, team, page, change),
-        EventKind::Alarm { team, about, title, text } => azure::alarm(&mut desk, team, about, title, text),
+        EventKind::Alarm { team, about, title, text, once } => {
+            let key = EventKind::alarm_key(about, *once, now);
+            azure::alarm(&mut desk, team, &key, title, text, once.then_some(Scenario::SingleAck))
+        }
         EventKind::Ignored { .. } => Reason::NoConsequence,
         EventKind::Timer { page, timer: TimerKind::GraceEnded } => grace_ended(&mut desk, page),
         EventKind::Timer { page, timer: TimerKind::TimeToLive } => time_to_live_ended(&mut desk, page),

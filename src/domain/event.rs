@@ -24,8 +24,9 @@ pub enum EventKind {
     Unreadable { connection: ConnectionName, digest: String, problem: String },
     /// Something happened to a page in SIGNL4. `team` is the endpoint's; the page is found by its external id.
     Signl4 { team: TeamName, page: ExternalId, change: Signl4Change },
-    /// Trouble of the bridge's own that a person must mend.
-    Alarm { team: TeamName, about: String, title: String, text: String },
+    /// Trouble of the bridge's own that a person must mend. Told once an hour, or `once` for all and with the quietest
+    /// scenario: what is not urgent yet.
+    Alarm { team: TeamName, about: String, title: String, text: String, once: bool },
     /// Authenticated, understood, and of no consequence: duty events, the test event, alerts of other systems.
     Ignored { team: TeamName, why: &'static str },
     /// A stored timer of a page is due.
@@ -298,14 +299,14 @@ pub struct Person {
 impl EventKind {
     /// Which alert's rows the judgement needs; `None` when it is found by the page's external id or not needed.
     pub fn alert_key(&self, now: Timestamp) -> Option<AlertKey> {
-        let (day, hour) = (now.day(), now.hour());
+        let day = now.day();
         match self {
             Self::Azure { notification, .. } => Some(notification.id.key().clone()),
             Self::Foreign { connection, subscription } => {
                 Some(Self::foreign_key(connection, subscription.as_ref(), &day))
             }
             Self::Unreadable { digest, .. } => Some(AlertKey::synthetic("unreadable", digest)),
-            Self::Alarm { about, .. } => Some(Self::alarm_key(about, &hour)),
+            Self::Alarm { about, once, .. } => Some(Self::alarm_key(about, *once, now)),
             Self::Signl4 { .. } | Self::Ignored { .. } | Self::Timer { .. } => None,
         }
     }
@@ -332,9 +333,10 @@ impl EventKind {
         }
     }
 
-    /// One alarm an hour for the same trouble.
-    pub fn alarm_key(about: &str, hour: &str) -> AlertKey {
-        AlertKey::synthetic("alarm", &format!("{}:{hour}", super::id::digest(about.as_bytes())))
+    /// One alarm an hour for the same trouble, or one for all.
+    pub fn alarm_key(about: &str, once: bool, now: Timestamp) -> AlertKey {
+        let when = if once { "once".to_owned() } else { now.hour() };
+        AlertKey::synthetic("alarm", &format!("{}:{when}", super::id::digest(about.as_bytes())))
     }
 
     /// The alert, page, subscription or trouble that it is about, for the log.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::super::{Credential, Identity, IdentityEndpoint};
 use super::{Folder, LEAST};
 use crate::certificate::Algorithm;
+use crate::certificate::made::Made;
 use crate::config::Connection;
 use crate::domain::id::ConnectionName;
 use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
-use crate::simulator::made::Made;
 
 const CREDENTIAL: &str = "credential    = { client_secret = { env = \"AZURE_SECRET\" } }\n";
 const TENANT: &str = "tenant_id     = \"3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c01\"\n";

@@ -312,18 +312,24 @@ pub(super) fn unreadable(desk: &mut Desk<'_>, connection: &ConnectionName, diges
     Reason::Unreadable
 }
 
-/// One page an hour for the same trouble, to the alarm team.
-pub(super) fn alarm(desk: &mut Desk<'_>, team: &TeamName, about: &str, title: &str, text: &str) -> Reason {
-    let key = EventKind::alarm_key(about, &desk.now.hour());
+/// One page for the same trouble and time, to the alarm team.
+pub(super) fn alarm(
+    desk: &mut Desk<'_>,
+    team: &TeamName,
+    key: &AlertKey,
+    title: &str,
+    text: &str,
+    scenario: Option<Scenario>,
+) -> Reason {
     let Some(connection) = desk.rules.connections.keys().next().cloned() else { return Reason::NoConsequence };
     if desk.alert.is_some() {
         return Reason::Repeat;
     }
-    desk.alert = Some(notice(desk, &connection, &key, ""));
+    desk.alert = Some(notice(desk, &connection, key, ""));
     let rendered = Rendered { title: title.to_owned(), message: text.to_owned(), ..Rendered::default() };
     let policy = Policy::default();
-    let plan = Plan { team, route: None, policy: &policy, service: None, scenario: None };
-    let id = new_page(desk, &key, &rendered, &plan);
+    let plan = Plan { team, route: None, policy: &policy, service: None, scenario };
+    let id = new_page(desk, key, &rendered, &plan);
     desk.raise(&id);
     Reason::Alarm
 }

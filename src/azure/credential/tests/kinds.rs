@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use x509_cert::der::Decode;
 
 use super::*;
+use crate::certificate::made::Made;
 use crate::certificate::{Algorithm, Certificate};
-use crate::simulator::made::Made;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
