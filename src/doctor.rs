@@ -31,6 +31,7 @@ use crate::app;
 use crate::check::{self, CheckStatus};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::timestamp::Timestamp;
 use crate::egress::{Aim, Answer, Draft, Http, HttpError, Limits, SendError};
 use crate::secret::Secret;
 use crate::tokens::Tokens;
@@ -79,17 +80,23 @@ pub async fn diagnose(
             return Ok(Diagnosis { is_usable: false, findings });
         }
     };
-    let mut findings = vec![configuration(&config, path, routes, env)];
+    let mut findings = vec![configuration(&config, path, routes, env, clock.now())];
     findings.extend(examine(&config, clock).await?);
     Ok(Diagnosis { is_usable: true, findings })
 }
 
 /// `check` has said it in detail.
-fn configuration(config: &Config, path: &Path, routes: Option<&Path>, env: &BTreeMap<String, String>) -> Finding {
+fn configuration(
+    config: &Config,
+    path: &Path,
+    routes: Option<&Path>,
+    env: &BTreeMap<String, String>,
+    now: Timestamp,
+) -> Finding {
     const CHECK: &str = "configuration";
     let target = path.display().to_string();
     let mend = "signl4-azure-bridge check";
-    match check::run(path, routes, env, &mut std::io::sink()) {
+    match check::run(path, routes, env, now, &mut std::io::sink()) {
         Ok(CheckStatus::Failed) => {
             Finding::fail(CHECK, &target, "an example of a route goes elsewhere, or a route never matches", mend)
         }

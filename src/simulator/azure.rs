@@ -3,9 +3,11 @@
 mod actions;
 mod alert;
 mod arm;
+mod assertion;
 mod entra;
 mod list;
 mod payload;
+mod platform;
 mod rights;
 mod spec;
 mod tenancy;
@@ -23,8 +25,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use actions::{ActionError, Webhook};
 pub use alert::{Alert, AlertState, Modification, MonitorCondition};
+pub use platform::{ArcKey, Identity, Platform};
 pub use spec::{Activity, AlertSpec, Health, Incident, Log, Metric, Signal};
-pub use tenancy::{App, AppSecret, Role, Subscription, Tenant};
+pub use tenancy::{App, AppCertificate, AppSecret, Federation, NoCertificate, Role, Subscription, Tenant};
 
 use super::calls::{Answer, Asked, Call, Operation, append};
 use super::control;
@@ -140,6 +143,7 @@ pub struct State {
     /// All tries of all webhooks, oldest first.
     pub attempts: Vec<Attempt>,
     pub knobs: Knobs,
+    pub platform: Platform,
     tokens: BTreeMap<String, Token>,
 }
 
@@ -269,12 +273,16 @@ impl Azure {
 
 impl Service for Azure {
     fn operation(&self, asked: &Asked) -> Operation {
-        entra::operation(asked).or_else(|| arm::operation(asked)).unwrap_or(Operation::Other)
+        entra::operation(asked)
+            .or_else(|| platform::operation(asked))
+            .or_else(|| arm::operation(asked))
+            .unwrap_or(Operation::Other)
     }
 
     async fn answer(&self, operation: Operation, asked: &Asked) -> Answer {
         match operation {
             Operation::Token => entra::token(self, asked),
+            Operation::IdentityToken => platform::token(self, asked),
             Operation::Discovery => entra::discovery(self, asked),
             Operation::ListAlerts
             | Operation::GetAlert
@@ -303,7 +311,13 @@ impl Service for Azure {
     }
 
     fn error(&self, operation: Operation, status: StatusCode) -> Answer {
-        if operation == Operation::Token { entra::trouble(status, self.clock.now()) } else { arm::trouble(status) }
+        if operation == Operation::Token {
+            entra::trouble(status, self.clock.now())
+        } else if operation == Operation::IdentityToken {
+            platform::trouble(status)
+        } else {
+            arm::trouble(status)
+        }
     }
 
     fn log(&self, call: Call) {

@@ -17,6 +17,8 @@ use crate::domain::timestamp::Timestamp;
 pub enum Operation {
     // Entra and Azure Resource Manager
     Token,
+    /// A token of a managed identity, by the platform's own endpoint.
+    IdentityToken,
     Discovery,
     ListAlerts,
     GetAlert,
@@ -203,12 +205,10 @@ impl Call {
 
     /// For people: without webhook secrets, keys, tokens and passwords.
     pub fn redacted(&self) -> Value {
-        let body = if self.operation == Operation::Token { Value::from("•••") } else { readable(&self.body) };
-        let answer = if self.operation == Operation::Token && self.status() == Some(200) {
-            Value::from("•••")
-        } else {
-            readable(&self.answer)
-        };
+        let is_token = matches!(self.operation, Operation::Token | Operation::IdentityToken);
+        let body = if is_token { Value::from("•••") } else { readable(&self.body) };
+        let answer =
+            if is_token && self.status() == Some(200) { Value::from("•••") } else { readable(&self.answer) };
         json!({
             "at": self.at.to_string(),
             "operation": self.operation,

@@ -323,6 +323,7 @@ impl Service for Signl4 {
             | Operation::UndoAcknowledge
             | Operation::UndoClose => rest::answer(self, operation, asked),
             Operation::Token
+            | Operation::IdentityToken
             | Operation::Discovery
             | Operation::ListAlerts
             | Operation::GetAlert

@@ -21,6 +21,8 @@ mod requirements;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod signing_in;
+#[cfg(test)]
 mod templates;
 #[cfg(test)]
 mod threads;

@@ -46,6 +46,20 @@ pub(crate) struct Plan {
     /// SIGNL4's REST API is configured.
     pub(crate) api: bool,
     pub(crate) options: Options,
+    /// Furnishes Azure, and the configuration's folder, for another way to sign in than a client secret.
+    pub(crate) signing: Option<Furnish>,
+}
+
+type Furnish = Box<dyn FnOnce(&Scene, &Path) -> Signing>;
+
+/// How the bridge of a test signs in to Azure.
+#[derive(Default)]
+pub(crate) struct Signing {
+    /// The value of `credential`.
+    pub(crate) credential: String,
+    /// `tenant_id` and `client_id` are configured.
+    pub(crate) ids: bool,
+    pub(crate) env: BTreeMap<String, String>,
 }
 
 impl Default for Plan {
@@ -56,7 +70,7 @@ impl Default for Plan {
             env: BTreeMap::new(),
             ..Options::default()
         };
-        Self { routes: ONE_ROUTE, api: true, options }
+        Self { routes: ONE_ROUTE, api: true, options, signing: None }
     }
 }
 
@@ -69,7 +83,7 @@ impl Town {
         Self::with(Plan::default()).await
     }
 
-    pub(crate) async fn with(plan: Plan) -> Self {
+    pub(crate) async fn with(mut plan: Plan) -> Self {
         install_provider();
         let clock = Clock::manual(start_of_time());
         let free = "127.0.0.1:0".parse().unwrap();
@@ -78,13 +92,15 @@ impl Town {
         scene.azure.webhooks().set_time_scale(1_000);
         scene.signl4.webhooks().set_time_scale(1_000);
         let folder = tempfile::tempdir().unwrap();
-        write_configuration(&scene, folder.path(), &plan);
+        let signing = plan.signing.take().map(|furnish| furnish(&scene, folder.path()));
+        write_configuration(&scene, folder.path(), &plan, signing.as_ref());
+        plan.options.env.extend(signing.into_iter().flat_map(|signing| signing.env));
         Self::on(scene, clock, folder, plan.options).await
     }
 
     /// A bridge on what lies in `folder`, in a town that is there already.
     pub(crate) async fn on(scene: Scene, clock: Clock, folder: TempDir, options: Options) -> Self {
-        let config = Config::load(&folder.path().join("bridge.toml"), None, &BTreeMap::new()).unwrap();
+        let config = Config::load(&folder.path().join("bridge.toml"), None, &options.env).unwrap();
         let app = App::build(config, Options { clock: clock.clone(), ..options }).await.unwrap();
         let url = format!("http://{}", app.address);
         let admin = format!("http://{}", app.admin_address);
@@ -215,11 +231,19 @@ pub(crate) fn without_pause(bridge: &Bridge) {
     bridge.outbound.store(Arc::new(Outbound { azure: outbound.azure.clone(), signl4 }));
 }
 
-fn write_configuration(scene: &Scene, folder: &Path, plan: &Plan) {
+fn write_configuration(scene: &Scene, folder: &Path, plan: &Plan, signing: Option<&Signing>) {
     let mut scene_toml = scene.bridge_toml();
     if !plan.api {
         let rest = |line: &&str| !line.starts_with("api_key") && !line.starts_with("user_id");
         scene_toml = scene_toml.lines().filter(rest).collect::<Vec<_>>().join("\n");
+    }
+    if let Some(Signing { credential, ids, .. }) = signing {
+        let line = |line: &str| match line.split_whitespace().next() {
+            Some("credential") => Some(format!("credential = {credential}")),
+            Some("tenant_id" | "client_id") if !ids => None,
+            _ => Some(line.to_owned()),
+        };
+        scene_toml = scene_toml.lines().filter_map(line).collect::<Vec<_>>().join("\n");
     }
     let server =
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\n[routing]\nfallback_team = \"ops\"\n\n";

@@ -9,7 +9,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Azure, State, Token};
+use super::tenancy::App;
+use super::{Azure, State, Token, assertion};
 use crate::domain::timestamp::Timestamp;
 use crate::simulator::calls::{Answer, Asked, Operation};
 
@@ -37,7 +38,7 @@ pub(super) fn operation(asked: &Asked) -> Option<Operation> {
 }
 
 /// `error` and status of an AADSTS code.
-struct Refusal {
+pub(super) struct Refusal {
     code: u32,
     error: String,
     status: StatusCode,
@@ -45,7 +46,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(code: u32, error: &str, status: StatusCode, text: impl Into<String>) -> Self {
+    pub(super) fn new(code: u32, error: &str, status: StatusCode, text: impl Into<String>) -> Self {
         Self { code, error: error.to_owned(), status, text: text.into() }
     }
 }
@@ -65,7 +66,6 @@ fn grant(state: &mut State, asked: &Asked, own: &str) -> Result<Answer, Refusal>
         let status = StatusCode::from_u16(forced.status).unwrap_or(bad);
         return Err(Refusal::new(forced.code, &forced.error, status, forced.text.clone()));
     }
-    let denied = StatusCode::UNAUTHORIZED;
     let form = asked.form();
     let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let missing = |name: &str| {
@@ -108,6 +108,50 @@ fn grant(state: &mut State, asked: &Asked, own: &str) -> Result<Answer, Refusal>
         let text = format!("Application '{client_id}'({}) is disabled.", app.name);
         return Err(Refusal::new(7_000_112, "unauthorized_client", bad, text));
     }
+    prove(app, &client_id, &tenant_id, asked, own)?;
+    let scope = field("scope").ok_or_else(|| missing("scope"))?;
+    let Some(audience) = scope.strip_suffix("/.default") else {
+        let text = format!(
+            "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with \
+             /.default suffixed to the resource identifier (application ID URI)."
+        );
+        return Err(Refusal::new(1_002_012, "invalid_scope", bad, text));
+    };
+    if !is_audience(audience, own) {
+        let text = format!(
+            "The resource principal named {audience} was not found in the tenant named {tenant_id}. This can happen \
+             if the application has not been installed by the administrator of the tenant or consented to by any user \
+             in the tenant."
+        );
+        return Err(Refusal::new(500_011, "invalid_resource", bad, text));
+    }
+    let seconds = state.knobs.token_seconds;
+    let access_token = issue(state, &tenant_id, &client_id, audience, asked.at);
+    let mut body = json!({
+        "token_type": "Bearer",
+        "expires_in": seconds,
+        "ext_expires_in": seconds,
+        "access_token": access_token,
+    });
+    if let (Some(refresh), Value::Object(body)) = (state.knobs.refresh_seconds, &mut body) {
+        body.insert("refresh_in".to_owned(), json!(refresh));
+    }
+    Ok(Answer::ok(&body).with("cache-control", "no-store, no-cache".to_owned()))
+}
+
+/// Whether the request shows what the app is registered with: a client secret or an assertion.
+fn prove(app: &App, client_id: &str, tenant_id: &str, asked: &Asked, own: &str) -> Result<(), Refusal> {
+    let denied = StatusCode::UNAUTHORIZED;
+    let (form, basic) = (asked.form(), asked.basic());
+    let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    if let Some(assertion) = field("client_assertion") {
+        if field("client_assertion_type") != Some(assertion::JWT_BEARER) {
+            let text = "The value of 'client_assertion_type' is not supported.";
+            return Err(Refusal::new(900_144, "invalid_request", StatusCode::BAD_REQUEST, text));
+        }
+        let audience = format!("{own}/{tenant_id}/oauth2/v2.0/token");
+        return assertion::check(app, client_id, assertion, &audience, asked.at);
+    }
     let Some(secret) = basic.as_ref().map(|(_, secret)| secret.as_str()).or_else(|| field("client_secret")) else {
         let text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
         return Err(Refusal::new(7_000_218, "invalid_client", denied, text));
@@ -126,48 +170,35 @@ fn grant(state: &mut State, asked: &Asked, own: &str) -> Result<Answer, Refusal>
         );
         return Err(Refusal::new(7_000_222, "invalid_client", denied, text));
     }
-    let scope = field("scope").ok_or_else(|| missing("scope"))?;
-    let Some(audience) = scope.strip_suffix("/.default") else {
-        let text = format!(
-            "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with \
-             /.default suffixed to the resource identifier (application ID URI)."
-        );
-        return Err(Refusal::new(1_002_012, "invalid_scope", bad, text));
-    };
+    Ok(())
+}
+
+/// Whether it is this simulator or Azure Resource Manager in some cloud.
+pub(super) fn is_audience(audience: &str, own: &str) -> bool {
     let plain = audience.trim_end_matches('/');
-    if plain != own && !AUDIENCES.contains(&plain) {
-        let text = format!(
-            "The resource principal named {audience} was not found in the tenant named {tenant_id}. This can happen \
-             if the application has not been installed by the administrator of the tenant or consented to by any user \
-             in the tenant."
-        );
-        return Err(Refusal::new(500_011, "invalid_resource", bad, text));
-    }
-    let seconds = state.knobs.token_seconds;
-    let expires_at = asked.at.plus(Duration::from_secs(seconds));
+    plain == own || AUDIENCES.contains(&plain)
+}
+
+/// An access token, known from now on.
+pub(super) fn issue(state: &mut State, tenant: &str, client_id: &str, audience: &str, now: Timestamp) -> String {
+    let expires_at = now.plus(Duration::from_secs(state.knobs.token_seconds));
+    let object_id =
+        state.tenants.get(tenant).and_then(|tenant| tenant.apps.get(client_id)).map(|app| app.object_id.clone());
     let access_token = jwt(&json!({
         "aud": audience,
-        "iss": format!("https://sts.windows.net/{tenant_id}/"),
-        "iat": asked.at.as_millis() / 1000,
-        "nbf": asked.at.as_millis() / 1000,
+        "iss": format!("https://sts.windows.net/{tenant}/"),
+        "iat": now.as_millis() / 1000,
+        "nbf": now.as_millis() / 1000,
         "exp": expires_at.as_millis() / 1000,
         "appid": client_id,
-        "oid": app.object_id,
-        "tid": tenant_id,
+        "oid": object_id,
+        "tid": tenant,
         "uti": Uuid::new_v4().simple().to_string(),
         "ver": "1.0",
     }));
-    state.tokens.insert(access_token.clone(), Token { tenant: tenant_id, client_id, expires_at });
-    let mut body = json!({
-        "token_type": "Bearer",
-        "expires_in": seconds,
-        "ext_expires_in": seconds,
-        "access_token": access_token,
-    });
-    if let (Some(refresh), Value::Object(body)) = (state.knobs.refresh_seconds, &mut body) {
-        body.insert("refresh_in".to_owned(), json!(refresh));
-    }
-    Ok(Answer::ok(&body).with("cache-control", "no-store, no-cache".to_owned()))
+    let token = Token { tenant: tenant.to_owned(), client_id: client_id.to_owned(), expires_at };
+    state.tokens.insert(access_token.clone(), token);
+    access_token
 }
 
 /// A token that looks like one; the signature is noise, as only Azure checks it.

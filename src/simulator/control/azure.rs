@@ -1,12 +1,16 @@
 //! Control endpoints of the simulated Azure.
 
+use std::time::Duration;
+
 use axum::http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Common, Done, Mistake, common, finish, help, read, turned, unknown};
+use crate::certificate::made::Made;
 use crate::simulator::azure::{AlertSpec, AlertState, Azure};
 use crate::simulator::calls::{Answer, Asked};
+use crate::simulator::scene::CLIENT;
 
 const HELP: &str = "Azure in a box. Below /_simulator/:
   GET    state                    subscriptions, webhooks and alerts
@@ -22,6 +26,7 @@ const HELP: &str = "Azure in a box. Below /_simulator/:
   POST   action-group             {\"url\": \"http://any:token@127.0.0.1:8080/azure/contoso\"}: called from now on
   DELETE action-group             no webhook is called any more
   POST   revoke-tokens            every access token becomes invalid
+  POST   certificate              makes a certificate, registers it for the app and shows it with its key: {\"days\": 90}
 ";
 
 #[derive(Deserialize)]
@@ -32,6 +37,17 @@ struct SetState {
     by: String,
     #[serde(default)]
     comments: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MakeCertificate {
+    #[serde(default = "quarter")]
+    days: u32,
+}
+
+fn quarter() -> u32 {
+    90
 }
 
 fn portal_user() -> String {
@@ -101,6 +117,13 @@ fn own(azure: &Azure, path: &[&str], asked: &Asked) -> Done {
         (&Method::POST, ["revoke-tokens"]) => {
             azure.revoke_tokens();
             Ok(json!({ "revoked": true }))
+        }
+        (&Method::POST, ["certificate"]) => {
+            let wish: MakeCertificate = read(asked)?;
+            let made =
+                Made::new(asked.at, asked.at.plus(Duration::from_hours(24) * wish.days)).map_err(Mistake::new)?;
+            azure.register_certificate(CLIENT, &made.certificate).map_err(Mistake::new)?;
+            Ok(json!({ "client_id": CLIENT, "pem": made.both() }))
         }
         (&Method::GET, ["knobs"]) => azure.read(|state| serde_json::to_value(&state.knobs)).map_err(Mistake::new),
         (&Method::POST, ["knobs"]) => {

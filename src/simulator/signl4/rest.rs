@@ -64,6 +64,7 @@ pub(super) fn answer(signl4: &Signl4, operation: Operation, asked: &Asked) -> An
         Operation::CreateEvent => create_event(signl4, asked),
         Operation::EventOverview => overview(signl4, third(asked)),
         Operation::Token
+        | Operation::IdentityToken
         | Operation::Discovery
         | Operation::ListAlerts
         | Operation::GetAlert
