@@ -13,6 +13,8 @@ mod doctor;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
+mod official_clients;
+#[cfg(test)]
 mod outcomes;
 #[cfg(test)]
 mod proxies;

@@ -11,7 +11,16 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH").unwrap_or_default();
     // Debian keeps servers in /usr/sbin, which is not in everybody's PATH.
     let folders = env::split_paths(&folders).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]);
-    let found = search(name, folders, Path::is_file);
+    decide(name, search(name, folders, Path::is_file))
+}
+
+/// Python with Microsoft's clients, which `./dev setup` installs in a folder of their own.
+pub(crate) fn python_with_clients() -> Option<PathBuf> {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin/python");
+    decide("Microsoft's Python clients", Some(python).filter(|python| python.is_file()))
+}
+
+fn decide(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     match judge(name, found, env::var("BRIDGE_REQUIRE_ALL").ok().as_deref()) {
         Need::Met(path) => Some(path),
         Need::Skip(why) => {

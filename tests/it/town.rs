@@ -231,7 +231,7 @@ pub(crate) fn without_pause(bridge: &Bridge) {
     bridge.outbound.store(Arc::new(Outbound { azure: outbound.azure.clone(), signl4 }));
 }
 
-fn write_configuration(scene: &Scene, folder: &Path, plan: &Plan, signing: Option<&Signing>) {
+pub(crate) fn write_configuration(scene: &Scene, folder: &Path, plan: &Plan, signing: Option<&Signing>) {
     let mut scene_toml = scene.bridge_toml();
     if !plan.api {
         let rest = |line: &&str| !line.starts_with("api_key") && !line.starts_with("user_id");

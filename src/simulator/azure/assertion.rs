@@ -84,7 +84,8 @@ fn in_time(claims: &Value, now: Timestamp) -> Result<(), Refusal> {
 }
 
 fn named<'a>(app: &'a App, header: &Value) -> Option<&'a AppCertificate> {
-    let member = |name: &str| header.get(name).and_then(Value::as_str);
+    // Microsoft's own clients pad it, which JSON Web Signatures do not.
+    let member = |name: &str| header.get(name).and_then(Value::as_str).map(|text| text.trim_end_matches('='));
     let (sha256, sha1) = (member("x5t#S256"), member("x5t"));
     app.certificates.iter().find(|certificate| match (sha256, sha1) {
         (Some(sha256), _) => certificate.sha256 == sha256,
