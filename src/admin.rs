@@ -70,6 +70,8 @@ struct Standing {
     health: Option<Health>,
     oldest_due_age_seconds: u64,
     credentials: Vec<crate::tokens::Status>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secure_webhooks: Vec<crate::azure::authenticate::secure_webhook::KeysStatus>,
 }
 
 /// 200 exactly when an event can be stored: a row is written and committed for it. Nothing else makes it 503.
@@ -93,6 +95,7 @@ async fn readyz(State(bridge): State<Arc<Bridge>>) -> Response {
         health,
         oldest_due_age_seconds: age,
         credentials: bridge.tokens.status(),
+        secure_webhooks: bridge.secure_webhooks.load().status(),
     };
     (status, Json(body)).into_response()
 }

@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::alarm::Alarms;
+use crate::azure::authenticate::secure_webhook::SecureWebhooks;
+use crate::caller::Floods;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::domain::after::RetryPolicy;
@@ -46,6 +48,9 @@ pub struct Bridge {
     pub outbound: Arc<ArcSwap<Outbound>>,
     pub store: Store,
     pub tokens: Arc<Tokens>,
+    pub secure_webhooks: ArcSwap<SecureWebhooks>,
+    /// Who sends wrong credentials.
+    pub floods: Floods,
     pub telemetry: Arc<Telemetry>,
     pub clock: Clock,
     pub stopping: AtomicBool,
@@ -137,9 +142,16 @@ impl App {
         }
         let (listener, address) = bind(config.server.listen, "listen").await?;
         let (admin_listener, admin_address) = bind(config.server.admin_listen, "admin_listen").await?;
-        let http = Http::new(options.limits)?;
+        let http = Http::trusting(options.limits, config.server.certificates.as_deref())?;
+        http.only(config.called().iter().map(String::as_str));
         let tokens = Arc::new(Tokens::new(options.clock.clone()));
         let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &options.clock)));
+        let secure_webhooks = ArcSwap::from_pointee(SecureWebhooks::new(
+            &config.connections,
+            &SecureWebhooks::default(),
+            &http,
+            &options.clock,
+        ));
         let changes = watch::watch(&config.watched);
         let config = Arc::new(ArcSwap::from_pointee(config));
         let alarms = Alarms::new(
@@ -165,6 +177,8 @@ impl App {
             outbound,
             store: opened.store,
             tokens,
+            secure_webhooks,
+            floods: Floods::default(),
             telemetry,
             clock: options.clock,
             stopping: AtomicBool::new(false),
@@ -265,6 +279,7 @@ async fn serve(listener: TcpListener, router: axum::Router, closing: Cancellatio
             tracing::debug!(error = %error, "a connection kept its delay");
         }
     });
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(error = %error, "a listener failed");
@@ -298,6 +313,7 @@ async fn keep_house(bridge: Arc<Bridge>, mut changes: Watch, idle: CancellationT
             _ = tend.tick() => {
                 bridge.tokens.tend();
                 bridge.alarms.credentials().await;
+                bridge.secure_webhooks.load().tend();
             }
             _ = retain.tick() => retain_all(&bridge, &idle).await,
             why = changes.wanted() => {
@@ -341,10 +357,14 @@ impl Bridge {
             if old.server.listen != fresh.server.listen
                 || old.server.admin_listen != fresh.server.admin_listen
                 || old.store.path != fresh.store.path
+                || old.server.certificates != fresh.server.certificates
             {
-                tracing::warn!("`listen`, `admin_listen` and `[store] url` take effect at the next start");
+                tracing::warn!("`listen`, `admin_listen`, `ca_file` and `[store] url` take effect at the next start");
             }
         }
+        self.http.only(fresh.called().iter().map(String::as_str));
+        let former = self.secure_webhooks.load_full();
+        self.secure_webhooks.store(Arc::new(SecureWebhooks::new(&fresh.connections, &former, &self.http, &self.clock)));
         // Destinations first: a new team must be known before the first page for it is decided.
         self.outbound.store(Arc::new(outbound(&fresh, &self.http, &self.tokens, &self.clock)));
         self.rules.store(Arc::new(fresh.rules.clone()));

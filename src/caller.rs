@@ -1,26 +1,69 @@
-//! Who calls: the credential that a request presents, compared in constant time, and the proof that it was right.
+//! Who calls: where from, with which credential, compared in constant time, and the proof that it was right.
 
-use axum::http::{HeaderMap, header};
+pub mod floods;
+pub mod source;
+
+use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+pub use self::floods::{Budget, Floods};
+pub use self::source::Source;
 use crate::secret::Secret;
 
-/// Proof that a caller has authenticated; only [`Presented::verify`] makes one.
+/// Longer ones are wrong without being hashed; the configuration takes none.
+pub const LONGEST_TOKEN: usize = 1024;
+
+/// Proof that a caller has authenticated: made by [`Presented::verify`], and where a bearer token was checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
+    /// For `azure::authenticate` alone, once the bearer token was found right.
+    pub(crate) fn by_bearer(value: T) -> Self {
+        Self(value)
+    }
+
     pub fn get(&self) -> &T {
         &self.0
     }
 }
 
-/// The tokens that a request presents: the last path segment, the Basic password.
+/// Why a caller is not let in: for our log. The caller hears the same of all but the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    NoCredential,
+    WrongCredential,
+    UnknownName,
+    /// The source is outside the configured networks.
+    Network,
+    /// The sentence names the claim of the bearer token that is wrong.
+    Bearer(&'static str),
+    /// It could not be judged: our trouble.
+    Unavailable(String),
+}
+
+impl Refusal {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::NoCredential => "no credential",
+            Self::WrongCredential => "wrong credential",
+            Self::UnknownName => "unknown name",
+            Self::Network => "its address is not in `networks`",
+            Self::Bearer(claim) => claim,
+            Self::Unavailable(why) => why,
+        }
+    }
+}
+
+/// The credentials that a request presents: the last path segment, the Basic password, the bearer token.
 pub struct Presented {
     digests: Vec<[u8; 32]>,
+    too_long: bool,
+    /// Marked sensitive.
+    bearer: Option<HeaderValue>,
 }
 
 impl std::fmt::Debug for Presented {
@@ -32,13 +75,18 @@ impl std::fmt::Debug for Presented {
 impl Presented {
     /// `path_token` is the last path segment, decoded. The Basic user name is ignored.
     pub fn new(path_token: Option<&str>, headers: &HeaderMap) -> Self {
-        let tokens = path_token.map(str::to_owned).into_iter().chain(basic_password(headers));
-        Self { digests: tokens.map(|token| Sha256::digest(token.as_bytes()).into()).collect() }
+        let tokens: Vec<String> = path_token.map(str::to_owned).into_iter().chain(basic_password(headers)).collect();
+        let fits = |token: &&String| token.len() <= LONGEST_TOKEN;
+        Self {
+            too_long: !tokens.iter().all(|token| fits(&token)),
+            digests: tokens.iter().filter(fits).map(|token| Sha256::digest(token.as_bytes()).into()).collect(),
+            bearer: credentials(headers, "bearer").cloned(),
+        }
     }
 
     /// Whether no token was presented at all.
     pub fn is_empty(&self) -> bool {
-        self.digests.is_empty()
+        self.digests.is_empty() && !self.too_long && self.bearer.is_none()
     }
 
     /// Proves `value` if a presented token is one of `expected`. `None` is an unknown name: it costs the same work.
@@ -57,51 +105,32 @@ impl Presented {
         }
         value.filter(|_| right.into()).map(Verified)
     }
+
+    /// The bearer token as it came.
+    pub fn bearer(&self) -> Option<&[u8]> {
+        let (_, token) = self.bearer.as_ref()?.to_str().ok()?.split_once(' ')?;
+        Some(token.trim().as_bytes())
+    }
+
+    /// Why these credentials open nothing.
+    pub fn refusal(&self) -> Refusal {
+        if self.is_empty() { Refusal::NoCredential } else { Refusal::WrongCredential }
+    }
+}
+
+/// The `Authorization` header, if it is of this scheme.
+fn credentials<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h HeaderValue> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let (named, _) = value.to_str().ok()?.split_once(' ')?;
+    named.eq_ignore_ascii_case(scheme).then_some(value)
 }
 
 fn basic_password(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, encoded) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
+    let (_, encoded) = credentials(headers, "basic")?.to_str().ok()?.split_once(' ')?;
     let decoded = STANDARD.decode(encoded.trim()).ok()?;
     let pair = String::from_utf8(decoded).ok()?;
     pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn basic(pair: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(pair)).parse().unwrap());
-        headers
-    }
-
-    #[test]
-    fn path_token_and_basic_password_open_and_nothing_else() {
-        let tokens = [Secret::new("new-token".into(), "test"), Secret::new("old-token".into(), "test")];
-        let none = HeaderMap::new();
-        for (path, headers, opens) in [
-            (Some("new-token"), &none, true),
-            (Some("old-token"), &none, true),
-            (Some("new-toke"), &none, false),
-            (Some(""), &none, false),
-            (None, &none, false),
-            (None, &basic("anybody:old-token"), true),
-            (None, &basic(":new-token"), true),
-            (None, &basic("new-token:"), false),
-            (None, &basic("new-token"), false),
-            (Some("wrong"), &basic("x:new-token"), true),
-        ] {
-            let presented = Presented::new(path, headers);
-            assert_eq!(presented.verify(Some(((), tokens.as_slice()))).is_some(), opens, "{path:?} {headers:?}");
-            assert!(presented.verify::<()>(None).is_none(), "an unknown name opens nothing");
-            assert!(presented.verify(Some(((), [].as_slice()))).is_none(), "no token opens nothing");
-        }
-        let dummy = Presented::new(Some("an unknown name"), &none);
-        assert!(dummy.verify::<()>(None).is_none());
-    }
-}
+mod tests;

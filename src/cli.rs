@@ -70,6 +70,11 @@ enum Command {
         #[arg(long)]
         connection: Option<String>,
     },
+    /// Make what callers show to the bridge.
+    Token {
+        #[command(subcommand)]
+        command: Token,
+    },
     /// Look at deliveries of the running bridge, send dead ones again, or drop them.
     Deliveries {
         #[command(subcommand)]
@@ -109,6 +114,12 @@ enum Command {
         #[arg(long, value_name = "SECONDS")]
         close_after: Option<u64>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Token {
+    /// Print a new token of 256 random bits, fit for a URL.
+    New,
 }
 
 #[derive(Debug, Subcommand)]
@@ -193,6 +204,10 @@ fn command(cli: Cli) -> std::io::Result<Status> {
         Command::Explain { file, connection } => with_config(&cli.config, cli.routes.as_deref(), &env, |config| {
             explain(&config, &file, connection.as_deref(), out)
         }),
+        Command::Token { command: Token::New } => match crate::secret::fresh_token() {
+            Ok(token) => writeln!(out, "{token}").map(|()| Status::Well),
+            Err(error) => Ok(complain(&format!("error: {error}"))),
+        },
         Command::Deliveries { command } => with_config(&cli.config, cli.routes.as_deref(), &env, |config| {
             let wish = match command {
                 Deliveries::List { state, limit, json } => operate::Wish::List { state, limit, json },

@@ -4,10 +4,12 @@
 //! key by key: what is left is unknown, what is wrong is collected, and only a configuration without errors exists.
 
 mod azure;
+mod callers;
 mod credential;
 mod document;
 mod environment;
 mod examples;
+mod hosts;
 mod load;
 mod problem;
 mod routes;
@@ -26,6 +28,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::certificate::Certificate;
 use crate::domain::id::{AccountName, ConnectionName, SubscriptionId, TeamName};
@@ -59,6 +63,10 @@ pub struct Server {
     pub admin_listen: SocketAddr,
     pub public_url: Option<String>,
     pub admin_token: Option<Secret>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Certificate authorities besides the system's, as PEM; taken at start.
+    pub certificates: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +94,24 @@ pub struct Connection {
     pub cloud: Cloud,
     /// Accepted as last path segment or Basic password; several while one is rotated.
     pub tokens: Vec<Secret>,
+    /// Whose Entra tokens are accepted besides or instead of `tokens`.
+    pub secure_webhook: Option<SecureWebhook>,
+    /// Only from there; from everywhere if there are none.
+    pub networks: Vec<IpNet>,
     pub comments: Comments,
+}
+
+/// What an Entra token of Azure's caller must say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecureWebhook {
+    /// Id or domain of the tenant that the token is from.
+    pub tenant: String,
+    /// `aud`
+    pub audience: BTreeSet<String>,
+    /// `appid` or `azp`, lower-case.
+    pub caller: String,
+    /// The token is asked for besides one of the connection's `tokens`.
+    pub require: bool,
 }
 
 /// How a connection signs in to Azure.
@@ -150,6 +175,8 @@ pub struct Team {
     pub secret: Secret,
     /// Accepted as last path segment or Basic password of the outbound webhook.
     pub tokens: Vec<Secret>,
+    /// Only from there; from everywhere if there are none.
+    pub networks: Vec<IpNet>,
     /// Without trailing slash.
     pub base_url: String,
     pub api_key: Option<Secret>,

@@ -114,7 +114,7 @@ fn configuration(
 /// Everything but the configuration itself.
 async fn examine(config: &Config, clock: &Clock) -> Result<Vec<Finding>, HttpError> {
     let limits = Limits { connect: CONNECT, total: PATIENCE, ..Limits::default() };
-    let http = Http::new(limits)?;
+    let http = Http::trusting(limits, config.server.certificates.as_deref())?;
     let tokens = Arc::new(Tokens::new(clock.clone()));
     // For their side effect: the credentials become entries of `tokens`, by the code that `serve` runs.
     drop(app::outbound(config, &http, &tokens, clock));

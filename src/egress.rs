@@ -1,10 +1,15 @@
 //! The one HTTP client for all outgoing calls: tokens, Azure's resource manager, SIGNL4.
 //!
-//! It follows no redirects (a credential would travel with them), has limits for time and size, and says of every
+//! It calls no host but those that the configuration names ([`Http::only`]), whatever a server answers: redirects are not
+//! followed, and an address from an answer is checked like any other. It has limits for time and size, and says of every
 //! failure whether the other side can have received the request. It retries nothing: that is `worker`'s business.
 //! It never logs a header, a body, a query or a path with a secret in it, only templates of paths.
+//!
+//! The usual environment variables (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) name a proxy, but never for
+//! this machine itself and never for link-local addresses: at 169.254.169.254 the cloud hands out credentials.
 
 pub mod draft;
+pub mod hosts;
 pub mod outcome;
 pub mod retry_after;
 #[cfg(test)]
@@ -21,6 +26,7 @@ use tracing::{Instrument, Span, field};
 use crate::domain::id::Side;
 
 pub use draft::Draft;
+use hosts::{Allowed, is_near};
 
 /// What the client allows itself and the other side.
 #[derive(Clone, Debug)]
@@ -57,8 +63,9 @@ const DIRECT_CONNECT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
-    /// The same without a proxy.
+    /// Without a proxy, for what is near.
     direct: reqwest::Client,
+    allowed: Allowed,
     limits: Limits,
 }
 
@@ -111,10 +118,19 @@ pub fn install_provider() {
 
 impl Http {
     pub fn new(limits: Limits) -> Result<Self, HttpError> {
-        install_provider();
-        let client = client_with(&limits).connect_timeout(limits.connect).build()?;
-        let direct = client_with(&limits).no_proxy().connect_timeout(limits.connect.min(DIRECT_CONNECT)).build()?;
-        Ok(Self { client, direct, limits })
+        Self::trusting(limits, None)
+    }
+
+    /// One that trusts the certificate authorities of a PEM file besides the system's.
+    pub fn trusting(limits: Limits, certificates: Option<&[u8]>) -> Result<Self, HttpError> {
+        let client = builder(&limits, certificates)?.build()?;
+        Self::over(client, limits, certificates)
+    }
+
+    fn over(client: reqwest::Client, limits: Limits, certificates: Option<&[u8]>) -> Result<Self, HttpError> {
+        let direct =
+            builder(&limits, certificates)?.no_proxy().connect_timeout(limits.connect.min(DIRECT_CONNECT)).build()?;
+        Ok(Self { client, direct, allowed: Allowed::default(), limits })
     }
 
     /// The same for addresses of this machine and its platform: never through a proxy, and impatient for a connection.
@@ -122,7 +138,13 @@ impl Http {
     pub fn direct(&self) -> Self {
         let connect = self.limits.connect.min(DIRECT_CONNECT);
         let limits = Limits { connect, ..self.limits.clone() };
-        Self { client: self.direct.clone(), direct: self.direct.clone(), limits }
+        Self { client: self.direct.clone(), direct: self.direct.clone(), allowed: self.allowed.clone(), limits }
+    }
+
+    /// From now on only the hosts of these addresses are called, by all clones. Without this every host is, as a test
+    /// may want it.
+    pub fn only<'u>(&self, addresses: impl IntoIterator<Item = &'u str>) {
+        self.allowed.set(addresses);
     }
 
     /// Sends one request, once, and reads the answer.
@@ -156,7 +178,13 @@ impl Http {
     }
 
     async fn answer(&self, request: reqwest::Request) -> Result<Answer, SendError> {
-        let mut response = self.client.execute(request).await.map_err(|error| self.classify(&error))?;
+        let url = request.url();
+        if !self.allowed.allows(url) {
+            let host = url.host_str().unwrap_or_default();
+            return Err(SendError::Malformed(format!("{host} is not one of the configured hosts")));
+        }
+        let client = if is_near(url) { &self.direct } else { &self.client };
+        let mut response = client.execute(request).await.map_err(|error| self.classify(&error))?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let mut body = BytesMut::new();
@@ -196,6 +224,22 @@ impl Http {
     }
 }
 
+fn builder(limits: &Limits, certificates: Option<&[u8]>) -> Result<reqwest::ClientBuilder, HttpError> {
+    install_provider();
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("signl4-azure-bridge/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(limits.connect)
+        .timeout(limits.total)
+        .pool_max_idle_per_host(limits.idle_per_host)
+        .pool_idle_timeout(limits.idle);
+    Ok(match certificates {
+        Some(pem) => builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?),
+        None => builder,
+    })
+}
+
 impl Answer {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
@@ -210,16 +254,6 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
-}
-
-fn client_with(limits: &Limits) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .user_agent(concat!("signl4-azure-bridge/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .timeout(limits.total)
-        .pool_max_idle_per_host(limits.idle_per_host)
-        .pool_idle_timeout(limits.idle)
 }
 
 /// The innermost cause says what happened; the outer ones only repeat that a request failed, with its URL.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,7 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -21,7 +22,9 @@ use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Bridge;
-use crate::caller::Presented;
+use crate::caller::floods::Pace;
+use crate::caller::{Presented, Refusal, Source};
+use crate::config::Config;
 use crate::problem::Problem;
 use crate::store::Receipt;
 use crate::{azure, intake, signl4};
@@ -105,12 +108,14 @@ async fn azure_webhook(
     request: Request,
 ) -> Result<Receipt, Problem> {
     let config = bridge.config.load_full();
+    let entrances = bridge.secure_webhooks.load_full();
+    let source = source(&request, &config);
     let presented = Presented::new(token, request.headers());
-    let Some(caller) = azure::authenticate::authenticate(&config.connections, connection, &presented) else {
-        let known = config.connections.keys().any(|name| name.as_str() == connection);
-        refused("azure", connection, known, &presented);
-        return Err(Problem::Unauthorized);
-    };
+    let budget = bridge.floods.budget(source, bridge.clock.now());
+    let caller =
+        azure::authenticate::authenticate(&config.connections, &entrances, connection, &presented, source, &budget)
+            .await
+            .map_err(|refusal| refused(bridge, "azure", connection, source, &refusal))?;
     let (headers, body) = read(bridge, request, &format!("/azure/{connection}")).await?;
     let incoming = azure::receive::receive(&caller, body, headers, bridge.parse_azure);
     intake::take(&bridge.store, &bridge.telemetry, incoming).await
@@ -123,25 +128,40 @@ async fn signl4_webhook(
     request: Request,
 ) -> Result<Receipt, Problem> {
     let config = bridge.config.load_full();
+    let source = source(&request, &config);
     let presented = Presented::new(token, request.headers());
-    let Some(caller) = signl4::authenticate::authenticate(&config.teams, team, &presented) else {
-        let known = config.teams.keys().any(|name| name.as_str() == team);
-        refused("signl4", team, known, &presented);
-        return Err(Problem::Unauthorized);
-    };
+    let caller = signl4::authenticate::authenticate(&config.teams, team, &presented, source)
+        .map_err(|refusal| refused(bridge, "signl4", team, source, &refusal))?;
     let (headers, body) = read(bridge, request, &format!("/signl4/{team}")).await?;
     let incoming = signl4::receive::receive(&caller, body, headers, bridge.clock.now(), bridge.parse_signl4);
     intake::take(&bridge.store, &bridge.telemetry, incoming).await
 }
 
+fn source(request: &Request, config: &Config) -> Source {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    // Every connection has a peer; without one it would be nobody's.
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+    Source::new(peer, request.headers(), &config.server.trusted_proxies)
+}
+
 /// The log says what was wrong; the caller does not learn it.
-fn refused(side: &'static str, name: &str, known: bool, presented: &Presented) {
-    let why = match (known, presented.is_empty()) {
-        (false, _) => "unknown name",
-        (true, true) => "no credential",
-        (true, false) => "wrong credential",
-    };
-    tracing::warn!(side, source = shown(name), why, "refused a webhook");
+fn refused(bridge: &Bridge, side: &'static str, name: &str, address: Source, refusal: &Refusal) -> Problem {
+    let (source, why) = (shown(name), refusal.as_str());
+    if matches!(refusal, Refusal::Unavailable(_)) {
+        tracing::error!(side, source, %address, why, "a caller could not be judged; it is asked to come again");
+        return Problem::Unavailable;
+    }
+    match bridge.floods.refused(address, bridge.clock.now()) {
+        Pace::Ordinary => tracing::warn!(side, source, %address, why, "refused a webhook"),
+        Pace::BeginsToFlood => {
+            tracing::warn!(
+                side, source, %address, why,
+                "refused a webhook, one of many from this address: more of them are only counted for a minute"
+            );
+        }
+        Pace::Floods => {}
+    }
+    Problem::Unauthorized
 }
 
 /// A name that a stranger sent, safe for a log: it may be a token in the wrong place.

@@ -7,10 +7,9 @@ use super::problem::Findings;
 use super::secrets::Origins;
 use super::section::{Item, Section};
 use super::value::{is_safe_address, parse_url, trimmed};
-use super::{Cloud, Connection};
+use super::{Cloud, Connection, callers};
 use crate::domain::id::SubscriptionId;
 use crate::domain::route::Comments;
-use crate::secret::Secret;
 
 const COMMENTS: [(&str, Comments); 3] =
     [("all", Comments::All), ("with_changes", Comments::WithChanges), ("off", Comments::Off)];
@@ -54,7 +53,8 @@ pub(super) fn connection(
         (None, Some(item)) => cloud(item, findings),
         (None, None) => Some(Cloud::public()),
     };
-    let tokens = tokens(&mut section, origins, findings);
+    let (tokens, secure_webhook, networks) =
+        callers::of_connection(&mut section, tenant_id.as_deref(), origins, findings);
     let comments = section.take("comments").and_then(|item| item.word(&COMMENTS, findings)).unwrap_or_default();
     later(&mut section, findings);
     section.finish(findings);
@@ -65,6 +65,8 @@ pub(super) fn connection(
         subscriptions,
         cloud: cloud?,
         tokens,
+        secure_webhook,
+        networks,
         comments,
     })
 }
@@ -95,7 +97,7 @@ fn id(
 }
 
 /// A tenant is named by its id or by one of its domains.
-fn tenant(item: &Item, findings: &mut Findings) -> Option<String> {
+pub(super) fn tenant(item: &Item, findings: &mut Findings) -> Option<String> {
     let text = item.text(findings)?.trim();
     let domain = text.contains('.')
         && !text.starts_with('.')
@@ -214,35 +216,6 @@ impl Cloud {
             portal: portal.to_owned(),
         }
     }
-}
-
-fn tokens(section: &mut Section<'_>, origins: &Origins<'_>, findings: &mut Findings) -> Vec<Secret> {
-    let token = section.take("token");
-    let secure_webhook = section.take("secure_webhook");
-    let tokens = token.as_ref().map(|item| item.tokens(origins, findings)).unwrap_or_default();
-    if let Some(item) = &secure_webhook {
-        if let Some(mut table) = item.table("{ audience = [\"api://…\"] }", findings) {
-            let audience = table.demand("audience", "[\"api://…\"]", findings);
-            table.finish(findings);
-            if let Some(audience) = audience {
-                audience.texts(findings);
-            }
-        }
-        if token.is_none() {
-            item.error(
-                "is not in effect in this version, and without `token` nothing could call; add `token`",
-                findings,
-            );
-        } else {
-            item.not_in_effect(findings);
-        }
-    } else if token.is_none() {
-        findings.warn(
-            &section.place,
-            format_args!("{} has no `token`: Azure cannot call its webhook, and nothing arrives", section.name),
-        );
-    }
-    tokens
 }
 
 /// Keys of the polling side: their form is checked, they are not in effect yet.

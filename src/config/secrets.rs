@@ -2,11 +2,12 @@
 //!
 //! Values never enter a message; files are put on the list of what is watched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::problem::{Findings, Place, shown};
 use super::section::Item;
+use crate::caller::LONGEST_TOKEN;
 use crate::secret::Secret;
 
 /// What a secret may come from.
@@ -20,8 +21,11 @@ pub(super) struct Origins<'e> {
 /// A file of more is no secret but a mistake.
 const LARGEST_FILE_BYTES: u64 = 64 * 1024;
 
-/// 22 characters of base64url are 128 bits.
-const SHORTEST_TOKEN: usize = 22;
+/// Random tokens of this many bits cannot be guessed.
+const TOKEN_BITS: usize = 128;
+
+/// A random text of any length that is a token has more different characters than this.
+const FEW_CHARACTERS: usize = 8;
 
 impl Item {
     pub(super) fn secret(&self, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
@@ -98,14 +102,21 @@ impl Item {
             self.error(
                 format_args!(
                     "(from {}) holds characters that cannot stand in a URL; use letters, digits, `-` and `_`, \
-                     for example from `openssl rand -hex 32`",
+                     for example from `signl4-azure-bridge token new`",
                     token.source()
                 ),
                 findings,
             );
             return None;
         }
-        self.warn_if_short(&token, findings);
+        if token.expose().len() > LONGEST_TOKEN {
+            self.error(
+                format_args!("(from {}) is longer than {LONGEST_TOKEN} characters; none is taken", token.source()),
+                findings,
+            );
+            return None;
+        }
+        self.warn_if_weak(&token, findings);
         Some(token)
     }
 
@@ -125,12 +136,21 @@ impl Item {
         None
     }
 
-    fn warn_if_short(&self, token: &Secret, findings: &mut Findings) {
-        if token.expose().len() < SHORTEST_TOKEN {
+    fn warn_if_weak(&self, token: &Secret, findings: &mut Findings) {
+        let shortest = shortest(token.expose());
+        if token.expose().len() < shortest {
             self.warn(
                 format_args!(
-                    "(from {}) is shorter than {SHORTEST_TOKEN} characters and can be guessed; make one with \
-                     `openssl rand -hex 32`",
+                    "(from {}) has less than {TOKEN_BITS} bits: of characters such as these it takes {shortest}; make \
+                     one with `signl4-azure-bridge token new`",
+                    token.source()
+                ),
+                findings,
+            );
+        } else if has_few_characters(token.expose()) {
+            self.warn(
+                format_args!(
+                    "(from {}) repeats a few characters and can be guessed; make one with `signl4-azure-bridge token new`",
                     token.source()
                 ),
                 findings,
@@ -141,7 +161,7 @@ impl Item {
     /// What operators send to the admin listener.
     pub(super) fn admin_token(&self, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
         let token = self.header_secret(origins, findings)?;
-        self.warn_if_short(&token, findings);
+        self.warn_if_weak(&token, findings);
         Some(token)
     }
 
@@ -159,6 +179,26 @@ impl Item {
 pub(super) fn is_path_segment(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
         && text.bytes().any(|byte| byte != b'.')
+}
+
+/// How many characters of the alphabet that the token seems to be made of are [`TOKEN_BITS`].
+fn shortest(token: &str) -> usize {
+    let all = |of: fn(&u8) -> bool| token.as_bytes().iter().all(of);
+    if all(u8::is_ascii_digit) {
+        39
+    } else if all(u8::is_ascii_hexdigit) {
+        32
+    } else if all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+        || all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+    {
+        25
+    } else {
+        22
+    }
+}
+
+fn has_few_characters(token: &str) -> bool {
+    token.bytes().collect::<BTreeSet<u8>>().len() <= FEW_CHARACTERS
 }
 
 pub(super) fn read(path: &Path) -> Result<String, String> {

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::problem::{Findings, nearest};
+use super::problem::{Findings, nearest, shown};
 use super::secrets::Origins;
 use super::section::{Item, Section};
 use super::value::{parse_url, trimmed};
-use super::{Alarm, Server, Store};
+use super::{Alarm, Server, Store, callers};
 use crate::domain::id::TeamName;
 use crate::secret::Secret;
 
@@ -47,8 +47,33 @@ pub(super) fn server(mut section: Section<'_>, origins: &Origins<'_>, findings: 
             findings,
         );
     }
+    let trusted_proxies = callers::networks(&mut section, "trusted_proxies", findings);
+    let certificates = section.take("ca_file").and_then(|item| certificates(&item, origins, findings));
     section.finish(findings);
-    Server { listen, admin_listen, public_url, admin_token }
+    Server { listen, admin_listen, public_url, admin_token, trusted_proxies, certificates }
+}
+
+/// A PEM file with one certificate at least.
+fn certificates(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> Option<Vec<u8>> {
+    let path = origins.folder.join(item.text(findings)?);
+    findings.watched.insert(path.clone());
+    let pem = match std::fs::read(&path) {
+        Ok(pem) => pem,
+        Err(error) => {
+            item.error(format_args!("{} cannot be read: {error}", shown(&path)), findings);
+            return None;
+        }
+    };
+    match reqwest::Certificate::from_pem_bundle(&pem) {
+        Ok(found) if !found.is_empty() => Some(pem),
+        Ok(_) | Err(_) => {
+            item.error(
+                format_args!("{} holds no certificate; it must be PEM: -----BEGIN CERTIFICATE-----", shown(&path)),
+                findings,
+            );
+            None
+        }
+    }
 }
 
 pub(super) fn store(mut section: Section<'_>, origins: &Origins<'_>, findings: &mut Findings) -> Store {

@@ -1,9 +1,9 @@
 //! `[signl4.NAME]`: a team's secret, tokens, account and REST access.
 
-use super::Team;
 use super::problem::Findings;
 use super::secrets::{Origins, is_path_segment};
 use super::section::{Item, Section};
+use super::{Team, callers};
 use crate::domain::id::{AccountName, TeamName};
 use crate::secret::Secret;
 
@@ -52,9 +52,10 @@ pub(super) fn team(
         (None, Some(item)) => item.warn("is not used without `api_key`", findings),
         (Some(_), Some(_)) | (None, None) => {}
     }
+    let networks = callers::networks(&mut section, "networks", findings);
     later(&mut section, findings);
     section.finish(findings);
-    Some(Team { account: account?, secret: secret?, tokens, base_url: base_url?, api_key, user_id })
+    Some(Team { account: account?, secret: secret?, tokens, networks, base_url: base_url?, api_key, user_id })
 }
 
 /// The secret is a path segment of the inbound webhook; people also paste the whole URL.

@@ -9,6 +9,7 @@ mod list;
 mod payload;
 mod platform;
 mod rights;
+mod signing;
 mod spec;
 mod tenancy;
 
@@ -26,6 +27,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub use actions::{ActionError, Webhook};
 pub use alert::{Alert, AlertState, Modification, MonitorCondition};
 pub use platform::{ArcKey, Identity, Platform};
+pub use signing::{AZURE_CALLER, SecureWebhook, SigningKey, Version};
 pub use spec::{Activity, AlertSpec, Health, Incident, Log, Metric, Signal};
 pub use tenancy::{App, AppCertificate, AppSecret, Federation, NoCertificate, Role, Subscription, Tenant};
 
@@ -97,6 +99,8 @@ pub struct Knobs {
     pub next_link_with_port: bool,
     /// `nextLink` points to another server: a client must not send its token there.
     pub next_link_base: Option<String>,
+    /// The tenant's metadata names this address of its keys.
+    pub jwks_uri: Option<String>,
     /// With `includeContext`, the context stands one level deeper, as in Azure Resource Graph.
     pub nested_context: bool,
     /// A principal may ask for its own permissions.
@@ -114,6 +118,7 @@ impl Default for Knobs {
             principal_name: PrincipalName::default(),
             next_link_with_port: false,
             next_link_base: None,
+            jwks_uri: None,
             nested_context: false,
             permissions_readable: true,
         }
@@ -145,6 +150,8 @@ pub struct State {
     pub knobs: Knobs,
     pub platform: Platform,
     tokens: BTreeMap<String, Token>,
+    /// What Entra signs with, the newest last; made when first needed.
+    keys: Vec<SigningKey>,
 }
 
 impl State {

@@ -51,6 +51,8 @@ fn tokens_by(authority: &str, credential: Credential) -> Tokens {
             portal: "https://portal.example.com".to_owned(),
         },
         tokens: Vec::new(),
+        secure_webhook: None,
+        networks: Vec::new(),
         comments: Comments::All,
     };
     let clock = Clock::manual(start());

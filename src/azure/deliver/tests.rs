@@ -81,6 +81,8 @@ fn connection(base: &str) -> Connection {
             portal: base.to_owned(),
         },
         tokens: Vec::new(),
+        secure_webhook: None,
+        networks: Vec::new(),
         comments: Comments::All,
     }
 }

@@ -8,6 +8,16 @@ fn with(from: &str, to: &str) -> String {
     LEAST.replacen(from, to, 1)
 }
 
+/// A connection that only listens, by Entra tokens of nobody knows whom.
+const NO_IDS: &str = r#"
+[azure.contoso]
+subscriptions = ["3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c03"]
+secure_webhook = { audience = "api://x" }
+[signl4.ops]
+secret = { env = "TEAM_SECRET" }
+token  = { env = "SIGNL4_TOKEN" }
+"#;
+
 fn front(lines: &str) -> String {
     format!("{lines}{LEAST}")
 }
@@ -130,8 +140,48 @@ fn each_error_names_place_and_mend() {
             "bridge.toml:8:23: `authority` in `cloud` of [azure.contoso] must begin with https:// (plain http is for simulators on this machine only)",
         ),
         (
-            with(azure_token, "secure_webhook = { audience = [\"api://x\"] }"),
-            "bridge.toml:7:18: `secure_webhook` in [azure.contoso] is not in effect in this version, and without `token` nothing could call; add `token`",
+            with(azure_token, "secure_webhook = { audiences = [\"api://x\"] }"),
+            "bridge.toml:7:20: unknown key `audiences` in `secure_webhook` of [azure.contoso]; did you mean `audience`?",
+        ),
+        (
+            with(azure_token, "secure_webhook = { tenant = \"contoso.example.com\" }"),
+            "bridge.toml:7:18: `audience` is missing in `secure_webhook` of [azure.contoso]; add `audience = [\"api://…\"]`",
+        ),
+        (
+            with(azure_token, "secure_webhook = { audience = [] }"),
+            "bridge.toml:7:31: `audience` in `secure_webhook` of [azure.contoso] is an empty list; name at least one or leave the key out",
+        ),
+        (
+            with(azure_token, "secure_webhook = { audience = \"api://x\", caller = \"AzNS\" }"),
+            "bridge.toml:7:51: `caller` in `secure_webhook` of [azure.contoso] is \"AzNS\", which is no id such as 00000000-0000-0000-0000-000000000000; copy it from the Azure portal",
+        ),
+        (
+            with(azure_token, "secure_webhook = { audience = \"api://x\", require = 1 }"),
+            "bridge.toml:7:52: `require` in `secure_webhook` of [azure.contoso] must be true or false (without quotes) and not an integer",
+        ),
+        (
+            NO_IDS.to_owned(),
+            "bridge.toml:4:18: `secure_webhook` in [azure.contoso] does not say whose tokens it takes; add `tenant_id` to the connection",
+        ),
+        (
+            with(azure_token, &format!("{azure_token}\nnetworks = [\"198.51.100.0/24\", \"somewhere\"]")),
+            "bridge.toml:8:32: `networks` in [azure.contoso] is \"somewhere\", which is no network; write one such as \"192.0.2.0/24\" or \"2001:db8::/32\"",
+        ),
+        (
+            with(secret, &format!("{secret}\nnetworks = \"198.51.100.0/33\"")),
+            "bridge.toml:11:12: `networks` in [signl4.ops] is \"198.51.100.0/33\", which is no network; write one such as \"192.0.2.0/24\" or \"2001:db8::/32\"",
+        ),
+        (
+            front("[server]\ntrusted_proxies = []"),
+            "bridge.toml:2:19: `trusted_proxies` in [server] is an empty list; name at least one or leave the key out",
+        ),
+        (
+            front("[server]\nca_file = \"empty\""),
+            "bridge.toml:2:11: `ca_file` in [server] empty holds no certificate; it must be PEM: -----BEGIN CERTIFICATE-----",
+        ),
+        (
+            with(azure_token, &format!("token = \"{}\"", "aB3-".repeat(300))),
+            "bridge.toml:7:9: `token` in [azure.contoso] (from bridge.toml:7:9) is longer than 1024 characters; none is taken",
         ),
         (
             with(azure_token, "token = { env = \"TOKEN_NOBODY_SET\" }"),
@@ -151,7 +201,7 @@ fn each_error_names_place_and_mend() {
         ),
         (
             with(azure_token, "token = \"hunter2/with?signs-and-more\""),
-            "bridge.toml:7:9: `token` in [azure.contoso] (from bridge.toml:7:9) holds characters that cannot stand in a URL; use letters, digits, `-` and `_`, for example from `openssl rand -hex 32`",
+            "bridge.toml:7:9: `token` in [azure.contoso] (from bridge.toml:7:9) holds characters that cannot stand in a URL; use letters, digits, `-` and `_`, for example from `signl4-azure-bridge token new`",
         ),
         (
             with(secret, "secret = \"https://connect.signl4.com/webhook/hunter2\""),
@@ -319,7 +369,11 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
         ),
         (
             with("AZURE_TOKEN", "TEAM_SECRET"),
-            "bridge.toml:7:17: `token` in [azure.contoso] (from environment variable TEAM_SECRET) is shorter than 22 characters and can be guessed; make one with `openssl rand -hex 32`".to_owned(),
+            "bridge.toml:7:17: `token` in [azure.contoso] (from environment variable TEAM_SECRET) has less than 128 bits: of characters such as these it takes 25; make one with `signl4-azure-bridge token new`".to_owned(),
+        ),
+        (
+            with(azure_token, "token = { env = \"DULL\" }"),
+            "bridge.toml:7:9: `token` in [azure.contoso] (from environment variable DULL) repeats a few characters and can be guessed; make one with `signl4-azure-bridge token new`".to_owned(),
         ),
         (
             with("credential    = { client_secret = { env = \"AZURE_SECRET\" } }\n", ""),
@@ -327,7 +381,7 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
         ),
         (
             with(azure_token, ""),
-            "bridge.toml:2:8: [azure.contoso] has no `token`: Azure cannot call its webhook, and nothing arrives".to_owned(),
+            "bridge.toml:2:8: [azure.contoso] has neither `token` nor `secure_webhook`: Azure cannot call its webhook, and nothing arrives".to_owned(),
         ),
         (
             with("token  = { env = \"SIGNL4_TOKEN\" }", ""),
@@ -337,8 +391,8 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
         (with(azure_token, &format!("{azure_token}\npoll_raises = \"auto\"")), format!("bridge.toml:8:15: `poll_raises` in [azure.contoso] {in_effect}")),
         (with(azure_token, &format!("{azure_token}\nlook_back = \"1h\"")), format!("bridge.toml:8:13: `look_back` in [azure.contoso] {in_effect}")),
         (
-            with(azure_token, &format!("{azure_token}\nsecure_webhook = {{ audience = [\"api://x\"] }}")),
-            format!("bridge.toml:8:18: `secure_webhook` in [azure.contoso] {in_effect}"),
+            with(azure_token, "secure_webhook = { audience = \"api://x\", require = true }"),
+            "bridge.toml:7:18: `secure_webhook` in [azure.contoso] has `require`, which asks for the Entra token besides `token`; there is no `token`, so it changes nothing".to_owned(),
         ),
         (with(secret, &format!("{secret}\npace = {{ per_15s = 150, per_minute = 600 }}")), format!("bridge.toml:11:8: `pace` in [signl4.ops] {in_effect}")),
         (with(secret, &format!("{secret}\nstorm = {{ pages_per_minute = 3, digest_every = \"1m\" }}")), format!("bridge.toml:11:9: `storm` in [signl4.ops] {in_effect}")),
@@ -352,7 +406,9 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
             "bridge.toml:2:14: `public_url` in [server] does not begin with https://: Azure and SIGNL4 would send tokens in the clear".to_owned(),
         ),
     ] {
-        let folder = Folder::new(&text).set("URL", "https://example.com/ping/1");
+        let folder = Folder::new(&text)
+            .set("URL", "https://example.com/ping/1")
+            .set("DULL", "abcABC-abcABC-abcABC-abcABC");
         assert_eq!(folder.warnings(), [expected]);
     }
 }

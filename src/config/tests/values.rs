@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Cloud, Credential};
+use super::super::{Cloud, Credential, SecureWebhook};
 use super::{Folder, LEAST, SUB};
 use crate::domain::event::Severity;
 use crate::domain::id::{ConnectionName, SubscriptionId, TeamName};
@@ -112,6 +112,66 @@ token  = {{ env = "SIGNL4_TOKEN" }}
     let watched =
         ["bridge.toml", "routes", "secrets/admin", "secrets/azure", "secrets/team"].map(|name| folder.path(name));
     assert_eq!(config.watched, watched.into());
+}
+
+#[test]
+fn callers_are_known_by_entra_tokens_networks_and_proxies() {
+    let folder = Folder::new(&format!(
+        r#"
+[server]
+trusted_proxies = ["127.0.0.1/32", "fd00::/8"]
+[azure.contoso]
+tenant_id     = "3F0E5A52-8f0b-4b7e-a0d5-6b1f3f1d2c01"
+subscriptions = ["{SUB}"]
+networks      = ["198.51.100.7", "203.0.113.9/24"]
+secure_webhook = {{ audience = ["api://bridge", "3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c09"] }}
+[azure.fabrikam]
+subscriptions = ["{SUB}"]
+token          = {{ env = "AZURE_TOKEN" }}
+secure_webhook = {{ audience = "api://bridge", tenant = "Fabrikam.example.com", caller = "3F0E5A52-8f0b-4b7e-a0d5-6b1f3f1d2c08", require = true }}
+[signl4.ops]
+secret   = {{ env = "TEAM_SECRET" }}
+token    = {{ env = "SIGNL4_TOKEN" }}
+networks = "2001:db8::/32"
+"#
+    ))
+    .set("BRIDGE__AZURE__FABRIKAM__NETWORKS", "192.0.2.1,192.0.2.8/29");
+    let config = folder.load().unwrap_or_else(|error| panic!("{error}"));
+    let shown = |networks: &[ipnet::IpNet]| networks.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(shown(&config.server.trusted_proxies), ["127.0.0.1/32", "fd00::/8"]);
+    let contoso = &config.connections[&ConnectionName::parse("contoso").unwrap()];
+    assert_eq!(shown(&contoso.networks), ["198.51.100.7/32", "203.0.113.0/24"]);
+    assert_eq!(
+        contoso.secure_webhook,
+        Some(SecureWebhook {
+            tenant: "3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c01".to_owned(),
+            audience: ["api://bridge", "3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c09"].map(str::to_owned).into(),
+            caller: "461e8683-5575-4561-ac7f-899cc907d62a".to_owned(),
+            require: false,
+        })
+    );
+    assert!(contoso.tokens.is_empty());
+    let fabrikam = &config.connections[&ConnectionName::parse("fabrikam").unwrap()];
+    assert_eq!(shown(&fabrikam.networks), ["192.0.2.1/32", "192.0.2.8/29"]);
+    let settings = fabrikam.secure_webhook.as_ref().unwrap();
+    assert_eq!((settings.tenant.as_str(), settings.require), ("fabrikam.example.com", true));
+    assert_eq!(settings.caller, "3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c08");
+    assert_eq!(shown(&config.teams[&team("ops")].networks), ["2001:db8::/32"]);
+}
+
+#[test]
+fn only_what_the_configuration_names_is_called() {
+    let folder = Folder::new(LEAST)
+        .set("BRIDGE__ALARM__HEARTBEAT", "https://ping.example.com/heartbeat-secret")
+        .set("BRIDGE__SIGNL4__OPS__BASE_URL", "https://signl4.example.com");
+    let called = folder.load().unwrap().called();
+    let expected = [
+        "https://login.microsoftonline.com",
+        "https://management.azure.com",
+        "https://ping.example.com/heartbeat-secret",
+        "https://signl4.example.com",
+    ];
+    assert_eq!(called, expected.map(str::to_owned).into());
 }
 
 #[test]

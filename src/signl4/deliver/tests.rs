@@ -56,6 +56,7 @@ fn team(base_url: &str) -> Team {
         account: AccountName::parse("acme").unwrap(),
         secret: Secret::new("t3amsecret".to_owned(), "test"),
         tokens: Vec::new(),
+        networks: Vec::new(),
         base_url: base_url.to_owned(),
         api_key: Some(Secret::new("k3y".to_owned(), "test")),
         user_id: Some(USER.to_owned()),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::alert::{Alert, AlertState, Modification, MonitorCondition};
+use super::signing::SecureWebhook;
 use super::spec::AlertSpec;
 use super::{Azure, payload};
 use crate::simulator::calls::redact_url;
@@ -19,6 +20,9 @@ pub struct Webhook {
     pub url: String,
     /// Only alerts of this subscription; all if absent.
     pub subscription: Option<String>,
+    /// `useAadAuth`: an Entra token goes with each call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secure: Option<SecureWebhook>,
 }
 
 fn redacted<S: serde::Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
@@ -51,7 +55,16 @@ pub enum ActionError {
 impl Azure {
     /// Lets an action group call `url`, whose credentials, if any, go into a Basic `Authorization` header.
     pub fn add_webhook(&self, url: &str, subscription: Option<&str>) {
-        let webhook = Webhook { url: url.to_owned(), subscription: subscription.map(str::to_lowercase) };
+        self.push_webhook(url, subscription, None);
+    }
+
+    /// Lets an action group call `url` as a secure webhook, with an Entra token of Azure's caller.
+    pub fn add_secure_webhook(&self, url: &str, subscription: Option<&str>, secure: SecureWebhook) {
+        self.push_webhook(url, subscription, Some(secure));
+    }
+
+    fn push_webhook(&self, url: &str, subscription: Option<&str>, secure: Option<SecureWebhook>) {
+        let webhook = Webhook { url: url.to_owned(), subscription: subscription.map(str::to_lowercase), secure };
         self.shared.change(|state| state.webhooks.push(webhook));
     }
 
@@ -204,13 +217,16 @@ impl Azure {
         let webhooks: Vec<Webhook> =
             self.read(|state| state.webhooks.iter().filter(|each| wanted(each)).cloned().collect());
         for webhook in webhooks {
-            let headers = vec![
+            let mut headers = vec![
                 ("user-agent", "IcMBroadcaster/1.0".to_owned()),
                 ("content-type", "application/json; charset=utf-8".to_owned()),
                 ("expect", "100-continue".to_owned()),
                 ("x-correlationcontext", Uuid::new_v4().simple().to_string()),
                 ("x-ms-request-id", Uuid::new_v4().to_string()),
             ];
+            if let Some(secure) = &webhook.secure {
+                headers.push(("authorization", format!("Bearer {}", self.webhook_token(secure))));
+            }
             self.outbox.post(&webhook.url, headers, body.clone(), about);
         }
     }

@@ -9,6 +9,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::signing::Version;
 use super::tenancy::App;
 use super::{Azure, State, Token, assertion};
 use crate::domain::timestamp::Timestamp;
@@ -31,6 +32,8 @@ pub(super) fn operation(asked: &Asked) -> Option<Operation> {
             Method::GET,
             [_, "v2.0", ".well-known", "openid-configuration"]
             | [_, ".well-known", "openid-configuration"]
+            | [_, "discovery", "keys"]
+            | [_, "discovery", "v2.0", "keys"]
             | ["common", "discovery", "instance"],
         ) => Some(Operation::Discovery),
         _ => None,
@@ -249,6 +252,10 @@ pub(super) fn discovery(azure: &Azure, asked: &Asked) -> Answer {
     let own = asked.base_url(&azure.url());
     let segments = asked.segments();
     let tenant = segments.first().copied().unwrap_or_default();
+    let version = if segments.contains(&"v2.0") { Version::V2 } else { Version::V1 };
+    if segments.last() == Some(&"keys") {
+        return azure.key_set(&own, tenant, version);
+    }
     if segments.get(1) == Some(&"discovery") {
         let host = own.split("://").nth(1).unwrap_or_default();
         return Answer::ok(&json!({
@@ -257,12 +264,17 @@ pub(super) fn discovery(azure: &Azure, asked: &Asked) -> Answer {
             "metadata": [{ "preferred_network": host, "preferred_cache": host, "aliases": [host] }],
         }));
     }
+    let path = match version {
+        Version::V1 => "discovery/keys",
+        Version::V2 => "discovery/v2.0/keys",
+    };
+    let jwks_uri = azure.read(|state| state.knobs.jwks_uri.clone()).unwrap_or_else(|| format!("{own}/{tenant}/{path}"));
     Answer::ok(&json!({
         "token_endpoint": format!("{own}/{tenant}/oauth2/v2.0/token"),
         "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
-        "jwks_uri": format!("{own}/{tenant}/discovery/v2.0/keys"),
+        "jwks_uri": jwks_uri,
         "response_types_supported": ["code", "id_token"],
-        "issuer": format!("{own}/{tenant}/v2.0"),
+        "issuer": version.issuer(&own, tenant),
         "authorization_endpoint": format!("{own}/{tenant}/oauth2/v2.0/authorize"),
         "tenant_region_scope": "EU",
     }))

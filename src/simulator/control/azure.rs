@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Common, Done, Mistake, common, finish, help, read, turned, unknown};
 use crate::certificate::made::Made;
-use crate::simulator::azure::{AlertSpec, AlertState, Azure};
+use crate::simulator::azure::{AlertSpec, AlertState, Azure, SecureWebhook};
 use crate::simulator::calls::{Answer, Asked};
 use crate::simulator::scene::CLIENT;
 
@@ -23,10 +23,12 @@ const HELP: &str = "Azure in a box. Below /_simulator/:
   POST   repeat/{alert}           its webhook once more
   POST   state/{alert}            {\"state\": \"Acknowledged\", \"by\": \"jane.doe@example.com\", \"comments\": \"\"}, as in the portal
   POST   send                     any JSON to all webhooks
-  POST   action-group             {\"url\": \"http://any:token@127.0.0.1:8080/azure/contoso\"}: called from now on
+  POST   action-group             {\"url\": \"http://any:token@127.0.0.1:8080/azure/contoso\"}: called from now on;
+                                  with \"secure\": {\"tenant\": \"…\", \"audience\": \"api://…\", \"version\": \"2.0\"} by an Entra token
   DELETE action-group             no webhook is called any more
   POST   revoke-tokens            every access token becomes invalid
   POST   certificate              makes a certificate, registers it for the app and shows it with its key: {\"days\": 90}
+  POST   rotate-keys              Entra signs with a new key from now on; the old ones stay valid
 ";
 
 #[derive(Deserialize)]
@@ -59,6 +61,7 @@ fn portal_user() -> String {
 struct ActionGroup {
     url: String,
     subscription: Option<String>,
+    secure: Option<SecureWebhook>,
 }
 
 pub(in crate::simulator) async fn answer(azure: &Azure, asked: &Asked) -> Answer {
@@ -107,7 +110,10 @@ fn own(azure: &Azure, path: &[&str], asked: &Asked) -> Done {
         }
         (&Method::POST, ["action-group"]) => {
             let group: ActionGroup = read(asked)?;
-            azure.add_webhook(&group.url, group.subscription.as_deref());
+            match group.secure {
+                Some(secure) => azure.add_secure_webhook(&group.url, group.subscription.as_deref(), secure),
+                None => azure.add_webhook(&group.url, group.subscription.as_deref()),
+            }
             Ok(json!({ "added": true }))
         }
         (&Method::DELETE, ["action-group"]) => {
@@ -125,6 +131,7 @@ fn own(azure: &Azure, path: &[&str], asked: &Asked) -> Done {
             azure.register_certificate(CLIENT, &made.certificate).map_err(Mistake::new)?;
             Ok(json!({ "client_id": CLIENT, "pem": made.both() }))
         }
+        (&Method::POST, ["rotate-keys"]) => Ok(json!({ "kid": azure.rotate_keys() })),
         (&Method::GET, ["knobs"]) => azure.read(|state| serde_json::to_value(&state.knobs)).map_err(Mistake::new),
         (&Method::POST, ["knobs"]) => {
             let knobs = turned(&azure.read(|state| state.knobs.clone()), asked)?;
