@@ -11,7 +11,7 @@ use super::secrets::Origins;
 use super::section::{Item, Section};
 use crate::secret::Secret;
 
-/// Azure's caller in the public cloud, "AzNS AAD Webhook"; the ids in other clouds are not documented.
+/// Azure's caller in the public cloud, `AzNS AAD Webhook`; the ids in other clouds are not documented.
 /// <https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#configure-authentication-for-secure-webhook>
 const AZURE_CALLER: &str = "461e8683-5575-4561-ac7f-899cc907d62a";
 

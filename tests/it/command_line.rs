@@ -39,10 +39,27 @@ fn with_example(arguments: &[&str]) -> Output {
 fn help_names_every_subcommand() {
     let help = bridge(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["serve", "demo", "check", "doctor", "explain", "deliveries", "pause", "resume", "simulate"] {
+    for command in ["serve", "demo", "check", "doctor", "explain", "token", "deliveries", "pause", "resume", "simulate"]
+    {
         assert!(said(&help).contains(&format!("  {command}")), "{command}");
         assert_eq!(bridge(&[command, "--help"]).status.code(), Some(0), "{command}");
     }
+}
+
+#[test]
+fn a_new_token_is_taken_without_a_warning() {
+    let new = || String::from_utf8(bridge(&["token", "new"]).stdout).unwrap();
+    let token = new();
+    assert_eq!(token.trim_end().len(), 43, "{token}");
+    assert_ne!(token, new());
+    let (config, routes) = (project("deploy/bridge.example.toml"), project("routes"));
+    let checked = Command::new(env!("CARGO_BIN_EXE_signl4-azure-bridge"))
+        .args(["--config", config.to_str().unwrap(), "--routes", routes.to_str().unwrap(), "check"])
+        .envs([("AZURE_CLIENT_SECRET", "x"), ("SIGNL4_OPS_SECRET", "o"), ("SIGNL4_PAYMENTS_SECRET", "p")])
+        .envs([("BRIDGE_AZURE_TOKEN", token.trim_end()), ("BRIDGE_SIGNL4_TOKEN", token.trim_end())])
+        .output()
+        .unwrap();
+    assert!(said(&checked).contains("no warnings"), "{}", said(&checked));
 }
 
 #[test]

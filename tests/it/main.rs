@@ -5,6 +5,8 @@ mod admin;
 #[cfg(test)]
 mod both_ways;
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod crashes;

@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) routes: &'static str,
     /// SIGNL4's REST API is configured.
     pub(crate) api: bool,
+    /// The last word on `bridge.toml`.
+    pub(crate) edit: fn(String) -> String,
     pub(crate) options: Options,
     /// Furnishes Azure, and the configuration's folder, for another way to sign in than a client secret.
     pub(crate) signing: Option<Furnish>,
@@ -70,7 +72,7 @@ impl Default for Plan {
             env: BTreeMap::new(),
             ..Options::default()
         };
-        Self { routes: ONE_ROUTE, api: true, options, signing: None }
+        Self { routes: ONE_ROUTE, api: true, edit: |text| text, options, signing: None }
     }
 }
 
@@ -247,7 +249,7 @@ pub(crate) fn write_configuration(scene: &Scene, folder: &Path, plan: &Plan, sig
     }
     let server =
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\n[routing]\nfallback_team = \"ops\"\n\n";
-    std::fs::write(folder.join("bridge.toml"), format!("{server}{scene_toml}\n")).unwrap();
+    std::fs::write(folder.join("bridge.toml"), (plan.edit)(format!("{server}{scene_toml}\n"))).unwrap();
     std::fs::create_dir(folder.join("routes")).unwrap();
     std::fs::write(folder.join("routes/10-test.toml"), plan.routes).unwrap();
 }

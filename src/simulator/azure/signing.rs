@@ -21,7 +21,7 @@ use super::Azure;
 use crate::domain::timestamp::Timestamp;
 use crate::simulator::calls::Answer;
 
-/// "AzNS AAD Webhook", the application that calls secure webhooks.
+/// `AzNS AAD Webhook`, the application that calls secure webhooks.
 pub const AZURE_CALLER: &str = "461e8683-5575-4561-ac7f-899cc907d62a";
 
 const LIFE: Duration = Duration::from_hours(1);

@@ -274,7 +274,7 @@ fn what_is_no_token_has_no_form() {
         "a".repeat(LONGEST + 1),
         signed(&with(Simulated::V1, "padding", json!("x".repeat(LONGEST)))),
     ] {
-        assert_eq!(check(&text), Err(Claim::Form), "{:.60}", text);
+        assert_eq!(check(&text), Err(Claim::Form), "{text:.60}");
     }
     let invalid_utf8 = [good.as_bytes(), b"\xff"].concat();
     assert_eq!(validate(&invalid_utf8, &issuers(), &expected(), now()), Err(Claim::Form));
