@@ -127,6 +127,13 @@ impl Http {
         Self::over(client, limits, certificates)
     }
 
+    /// One that sends all but what is near through a proxy, as the environment may ask for.
+    #[cfg(test)]
+    pub(crate) fn proxied(limits: Limits, proxy: &str) -> Result<Self, HttpError> {
+        let client = builder(&limits, None)?.proxy(reqwest::Proxy::all(proxy)?).build()?;
+        Self::over(client, limits, None)
+    }
+
     fn over(client: reqwest::Client, limits: Limits, certificates: Option<&[u8]>) -> Result<Self, HttpError> {
         let direct =
             builder(&limits, certificates)?.no_proxy().connect_timeout(limits.connect.min(DIRECT_CONNECT)).build()?;

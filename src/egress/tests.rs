@@ -37,6 +37,41 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
+async fn only_hosts_that_were_named_are_called() {
+    let named = Stub::start(|_| answer(200, &json!({}))).await;
+    let other = Stub::start(|_| answer(200, &json!({}))).await;
+    let http = http();
+    let clone = http.clone();
+    http.only([named.url.as_str()]);
+    assert!(clone.send(AIM, get(&named.url)).await.is_ok());
+    let error = clone.send(AIM, get(&other.url)).await.unwrap_err();
+    assert_eq!(error, SendError::Malformed("127.0.0.1 is not one of the configured hosts".to_owned()));
+    assert_eq!((named.count(), other.count()), (1, 0));
+    http.only([other.url.as_str()]);
+    assert!(clone.send(AIM, get(&other.url)).await.is_ok(), "a reload names others");
+    assert!(clone.send(AIM, get(&named.url)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_but_never_for_what_is_near() {
+    let proxy = Stub::start(|_| answer(200, &json!({"by": "the proxy"}))).await;
+    let limits = Limits { connect: Duration::from_millis(200), total: Duration::from_millis(400), ..Limits::default() };
+    let http = Http::proxied(limits, &proxy.url).unwrap();
+    let through = http.send(AIM, get("http://name.invalid/some/path")).await.unwrap();
+    assert_eq!(through.json::<Value>(), Some(json!({"by": "the proxy"})));
+    assert_eq!(proxy.seen()[0].header("host"), Some("name.invalid"));
+    let near = Stub::start(|_| answer(200, &json!({"by": "itself"}))).await;
+    let direct = http.send(AIM, get(&near.url)).await.unwrap();
+    assert_eq!(direct.json::<Value>(), Some(json!({"by": "itself"})));
+    // Whether or not anybody answers there, the proxy must not hear of it.
+    for address in ["http://169.254.169.254/metadata/identity/oauth2/token", "http://[fe80::1]/"] {
+        let answered = http.send(AIM, get(address)).await.ok().and_then(|answer| answer.json::<Value>());
+        assert_ne!(answered, Some(json!({"by": "the proxy"})), "{address}");
+    }
+    assert_eq!(proxy.count(), 1);
+}
+
+#[tokio::test]
 async fn a_huge_answer_is_cut_at_the_limit() {
     let server = Stub::start(|_| answer(200, &json!("x".repeat(3 * 1024 * 1024)))).await;
     let answer = http().send(AIM, get(&server.url)).await.unwrap();

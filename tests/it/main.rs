@@ -15,6 +15,8 @@ mod doctor;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
+mod egress;
+#[cfg(test)]
 mod official_clients;
 #[cfg(test)]
 mod outcomes;
