@@ -25,7 +25,7 @@ use crate::domain::after::RetryPolicy;
 use crate::domain::delivery::Delivery;
 use crate::domain::route::Rules;
 use crate::egress::{Http, HttpError, Limits};
-use crate::secret::Secret;
+use crate::secret::{Secret, fresh_token};
 use crate::store::{Change, OpenError, Slots, Store};
 use crate::telemetry::Telemetry;
 use crate::tokens::Tokens;
@@ -399,7 +399,7 @@ fn admin_token(config: &Config) -> Result<Secret, BuildError> {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut file, &mut text).map_err(failed)?;
     if text.trim().is_empty() {
-        text = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        text = fresh_token().map_err(|error| failed(std::io::Error::other(error)))?;
         std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
     }
     Ok(Secret::new(text.trim().to_owned(), &format!("file {}", path.display())))

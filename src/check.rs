@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::{Config, Connection, Team};
 use crate::domain::id::{ConnectionName, SubscriptionId};
 use crate::domain::route::{BySeverity, OnResolved, Route, Rules};
@@ -113,7 +115,9 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let public = config.server.public_url.as_deref().unwrap_or("https://PUBLIC_URL");
     for (name, connection) in &config.connections {
         writeln!(out, "  {name}: {}", connection_in_words(connection))?;
-        writeln!(out, "    for the action group: {}", webhook(public, "azure", name.as_str()))?;
+        for (kind, address) in addresses(public, name.as_str(), connection) {
+            writeln!(out, "    for the action group{kind}: {address}")?;
+        }
     }
     writeln!(out, "\nTeams")?;
     for (name, team) in &config.teams {
@@ -127,6 +131,18 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  {}. {} ({}:{}): {}", at + 1, route.name, route.file, route.line, route_in_words(route))?;
     }
     writeln!(out, "  what no route takes: to the fallback team {}", config.rules.fallback_team)
+}
+
+/// What to register in the action group: as webhook, as secure webhook.
+fn addresses(public: &str, name: &str, connection: &Connection) -> Vec<(&'static str, String)> {
+    let plain = format!("{}/azure/{name}", public.trim_end_matches('/'));
+    match &connection.secure_webhook {
+        None => vec![("", webhook(public, "azure", name))],
+        Some(_) if connection.tokens.is_empty() => vec![(", as secure webhook", plain)],
+        // The header has room for one of both, so the token goes into the path.
+        Some(secure) if secure.require => vec![(", as secure webhook", format!("{plain}/TOKEN"))],
+        Some(_) => vec![(", as secure webhook", plain), (", or as webhook", webhook(public, "azure", name))],
+    }
 }
 
 /// The URL to register, with its token left to the reader: `https://azure:TOKEN@bridge.example.com/azure/contoso`.
@@ -148,22 +164,35 @@ fn connection_in_words(connection: &Connection) -> String {
         }
         None => "no credential, nothing is written back".to_owned(),
     };
+    let secure = connection.secure_webhook.as_ref().map_or_else(String::new, |secure| {
+        let and = if secure.require { " required" } else { "" };
+        let audience: Vec<&str> = secure.audience.iter().map(String::as_str).collect();
+        format!(", secure webhook{and} for {} from tenant {}", audience.join(", "), secure.tenant)
+    });
     format!(
-        "{access}; subscriptions {}; {}; {}",
+        "{access}; subscriptions {}; {}; {}{secure}{}",
         subscriptions.join(", "),
         connection.cloud.arm,
-        counted(connection.tokens.len(), "token")
+        counted(connection.tokens.len(), "token"),
+        only_from(&connection.networks)
     )
+}
+
+/// `, only from 192.0.2.0/24`
+fn only_from(networks: &[IpNet]) -> String {
+    let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    if networks.is_empty() { String::new() } else { format!(", only from {}", networks.join(", ")) }
 }
 
 fn team_in_words(team: &Team) -> String {
     let api = if team.has_api() { "API key" } else { "no API key" };
     format!(
-        "account {}; {}; secret from {}; {api}; {}",
+        "account {}; {}; secret from {}; {api}; {}{}",
         team.account,
         team.base_url,
         team.secret.source(),
-        counted(team.tokens.len(), "token")
+        counted(team.tokens.len(), "token"),
+        only_from(&team.networks)
     )
 }
 

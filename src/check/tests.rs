@@ -99,6 +99,36 @@ Well: 2 routes, 1 example as expected, no warnings
 }
 
 #[test]
+fn who_may_call_is_said_with_the_address_to_register() {
+    let token = "token         = { env = \"TOKEN\" }";
+    for (lines, said) in [
+        (
+            "secure_webhook = { audience = [\"api://b\", \"api://a\"] }\nnetworks = [\"198.51.100.0/24\", \"192.0.2.1\"]",
+            "no tokens, secure webhook for api://a, api://b from tenant contoso.example.com, only from 198.51.100.0/24, 192.0.2.1/32
+    for the action group, as secure webhook: https://PUBLIC_URL/azure/contoso
+",
+        ),
+        (
+            &format!("{token}\nsecure_webhook = {{ audience = \"api://a\" }}"),
+            "1 token, secure webhook for api://a from tenant contoso.example.com
+    for the action group, as secure webhook: https://PUBLIC_URL/azure/contoso
+    for the action group, or as webhook: https://azure:TOKEN@PUBLIC_URL/azure/contoso
+",
+        ),
+        (
+            &format!("{token}\nsecure_webhook = {{ audience = \"api://a\", tenant = \"fabrikam.example.com\", require = true }}"),
+            "1 token, secure webhook required for api://a from tenant fabrikam.example.com
+    for the action group, as secure webhook: https://PUBLIC_URL/azure/contoso/TOKEN
+",
+        ),
+    ] {
+        let (status, report) = check(&BRIDGE.replace(token, lines), "[[route]]\nname = \"r\"\nteam = \"ops\"\n");
+        assert_eq!(status, CheckStatus::Well, "{report}");
+        assert!(report.contains(said), "{said}\nis not in\n{report}");
+    }
+}
+
+#[test]
 fn errors_end_the_check() {
     let (status, report) = check(&format!("{BRIDGE}\nbase_ulr = \"x\"\n"), "[[route]]\nname = \"r\"\nteam = \"osp\"\n");
     assert_eq!((status, status.code()), (CheckStatus::Unusable, 2));

@@ -8,11 +8,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use signl4_azure_bridge::clock::Clock;
-use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric};
+use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric, SecureWebhook, Version};
 use signl4_azure_bridge::simulator::calls::Operation;
 use signl4_azure_bridge::simulator::faults::{Action, Fault};
 use signl4_azure_bridge::simulator::scene::{
-    API_KEY, AZURE_TOKEN, CLIENT_SECRET, JANE, SIGNL4_TOKEN, SUBSCRIPTION, Scene, TEAM, TEAM_SECRET,
+    API_KEY, AZURE_TOKEN, CLIENT_SECRET, JANE, SIGNL4_TOKEN, SUBSCRIPTION, Scene, TEAM, TEAM_SECRET, TENANT,
 };
 use tokio::sync::Notify;
 
@@ -64,7 +64,9 @@ async fn secrets_stay_in() {
     let server = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nadmin_token = \"{ADMIN_TOKEN}\"\n"
     );
-    std::fs::write(&config, format!("{server}\n{}", scene.bridge_toml())).unwrap();
+    let secure = "secure_webhook = { audience = \"api://signl4-azure-bridge\" }\n";
+    let sections = scene.bridge_toml().replace("[azure.contoso]\n", &format!("[azure.contoso]\n{secure}"));
+    std::fs::write(&config, format!("{server}\n{sections}")).unwrap();
     std::fs::create_dir(folder.path().join("routes")).unwrap();
     std::fs::write(folder.path().join("routes/all.toml"), crate::town::ONE_ROUTE).unwrap();
 
@@ -106,6 +108,21 @@ async fn secrets_stay_in() {
     ] {
         client.post(format!("{url}{path}")).body("not JSON").send().await.unwrap();
     }
+    // Entra tokens: a right one, one for somebody else, one that is changed.
+    let webhook = |audience: &str| SecureWebhook {
+        tenant: TENANT.to_owned(),
+        audience: audience.to_owned(),
+        version: Version::V2,
+    };
+    let right = scene.azure.webhook_token(&webhook("api://signl4-azure-bridge"));
+    let foreign = scene.azure.webhook_token(&webhook("api://another"));
+    let changed = format!("{right}AAAA");
+    for (token, status) in [(&right, 200), (&foreign, 401), (&changed, 401)] {
+        let posted = client.post(format!("{url}/azure/contoso")).bearer_auth(token).body("not JSON");
+        assert_eq!(posted.send().await.unwrap().status(), status);
+    }
+    printed.wait_for("the failing claim", |said| said.contains("aud of the bearer token").then_some(())).await;
+    printed.wait_for("the wrong signature", |said| said.contains("the signature of the bearer").then_some(())).await;
     let of_azure = |state: &signl4_azure_bridge::simulator::signl4::State| {
         state
             .alerts
@@ -154,6 +171,13 @@ async fn secrets_stay_in() {
 
     let stored = String::from_utf8_lossy(&stored).into_owned();
     assert!(stored.contains("azmon:"), "the store was read");
+    for token in [right, foreign] {
+        for part in token.split('.').skip(1) {
+            for (place, said) in [("printed", &printed.text()), ("served", &served), ("stored", &stored)] {
+                assert!(!said.contains(part), "{place}: a part of an Entra token");
+            }
+        }
+    }
     for secret in [CLIENT_SECRET, AZURE_TOKEN, TEAM_SECRET, SIGNL4_TOKEN, API_KEY, ADMIN_TOKEN] {
         let basic = STANDARD.encode(format!("bridge:{secret}"));
         for (place, said) in [("printed", &printed.text()), ("served", &served), ("stored", &stored)] {
