@@ -147,11 +147,14 @@ fn source(request: &Request, config: &Config) -> Source {
 /// The log says what was wrong; the caller does not learn it.
 fn refused(bridge: &Bridge, side: &'static str, name: &str, address: Source, refusal: &Refusal) -> Problem {
     let (source, why) = (shown(name), refusal.as_str());
+    let pace = bridge.floods.refused(address, bridge.clock.now());
     if matches!(refusal, Refusal::Unavailable(_)) {
-        tracing::error!(side, source, %address, why, "a caller could not be judged; it is asked to come again");
+        if pace != Pace::Floods {
+            tracing::error!(side, source, %address, why, "a caller could not be judged; it is asked to come again");
+        }
         return Problem::Unavailable;
     }
-    match bridge.floods.refused(address, bridge.clock.now()) {
+    match pace {
         Pace::Ordinary => tracing::warn!(side, source, %address, why, "refused a webhook"),
         Pace::BeginsToFlood => {
             tracing::warn!(

@@ -40,6 +40,7 @@ for_both!(
     turns_an_unexpected_500_502_504_into_503,
     passes_the_answers_of_the_bridge,
     passes_request_and_credentials_unchanged,
+    says_where_a_request_comes_from_whatever_it_claims,
     leaves_a_body_over_the_limit_to_the_bridge,
     hides_everything_but_the_webhooks,
     continues_a_request_that_expects_it,
@@ -114,6 +115,20 @@ async fn passes_request_and_credentials_unchanged(kind: Kind) {
     let chunked = post(WEBHOOK, "5\r\nhello\r\n0\r\n\r\n").chunked();
     assert_eq!(exchange(proxy.address, chunked).await.status, 200);
     assert_eq!(bridge.seen().pop().unwrap().body, b"hello");
+    proxy.stop().await;
+}
+
+async fn says_where_a_request_comes_from_whatever_it_claims(kind: Kind) {
+    let bridge = Bridge::start(Reserved::new(), Answer::Status(200));
+    let Some(proxy) = Proxy::start(kind, bridge.address).await else { return };
+    for claimed in [None, Some("203.0.113.66"), Some("203.0.113.66, 127.0.0.1")] {
+        let mut request = post("/azure/contoso", "{}");
+        if let Some(claimed) = claimed {
+            request = request.header("X-Forwarded-For", claimed);
+        }
+        assert_eq!(exchange(proxy.address, request).await.status, 200);
+        assert_eq!(bridge.seen().pop().unwrap().forwarded_for.as_deref(), Some("127.0.0.1"), "{claimed:?}");
+    }
     proxy.stop().await;
 }
 

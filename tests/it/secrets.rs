@@ -123,6 +123,14 @@ async fn secrets_stay_in() {
     }
     printed.wait_for("the failing claim", |said| said.contains("aud of the bearer token").then_some(())).await;
     printed.wait_for("the wrong signature", |said| said.contains("the signature of the bearer").then_some(())).await;
+    // A flood of strangers is a few lines in the log, though each of them is refused.
+    for number in 0..100 {
+        let refused = client.post(format!("{url}/azure/contoso/stranger-{number}")).body("{}").send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+    }
+    printed.wait_for("the flood", |said| said.contains("more of them are only counted").then_some(())).await;
+    let lines = printed.text().lines().filter(|line| line.contains("refused a webhook")).count();
+    assert!(lines < 60, "{lines} lines, where the minute may have changed once");
     let of_azure = |state: &signl4_azure_bridge::simulator::signl4::State| {
         state
             .alerts

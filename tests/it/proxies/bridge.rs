@@ -42,6 +42,7 @@ pub(super) struct Seen {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) authorization: Option<String>,
+    pub(super) forwarded_for: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
@@ -86,11 +87,12 @@ async fn respond(State(bridge): State<Bridge>, request: Request) -> Response<Bod
         }
         Answer::Silence | Answer::Cut => 0,
     };
-    let authorization = head.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+    let text = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     bridge.seen.lock().unwrap().push(Seen {
         method: head.method.to_string(),
         path: head.uri.to_string(),
-        authorization,
+        authorization: text("authorization"),
+        forwarded_for: text("x-forwarded-for"),
         body: body.to_vec(),
     });
     match answer {
