@@ -5,6 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use super::problem::{Findings, nearest, shown};
 use super::secrets::Origins;
 use super::section::{Item, Section};
@@ -53,7 +57,7 @@ pub(super) fn server(mut section: Section<'_>, origins: &Origins<'_>, findings: 
     Server { listen, admin_listen, public_url, admin_token, trusted_proxies, certificates }
 }
 
-/// A PEM file with one certificate at least.
+/// A PEM file with one certificate at least, and none that is broken.
 fn certificates(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> Option<Vec<u8>> {
     let path = origins.folder.join(item.text(findings)?);
     findings.watched.insert(path.clone());
@@ -64,16 +68,20 @@ fn certificates(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> 
             return None;
         }
     };
-    match reqwest::Certificate::from_pem_bundle(&pem) {
-        Ok(found) if !found.is_empty() => Some(pem),
-        Ok(_) | Err(_) => {
-            item.error(
-                format_args!("{} holds no certificate; it must be PEM: -----BEGIN CERTIFICATE-----", shown(&path)),
-                findings,
-            );
-            None
-        }
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let mut roots = RootCertStore::empty();
+    let all_fit = found.is_ok_and(|found| found.into_iter().all(|certificate| roots.add(certificate).is_ok()));
+    if !all_fit || roots.is_empty() {
+        item.error(
+            format_args!(
+                "{} is no PEM file of certificates; each begins with -----BEGIN CERTIFICATE-----",
+                shown(&path)
+            ),
+            findings,
+        );
+        return None;
     }
+    Some(pem)
 }
 
 pub(super) fn store(mut section: Section<'_>, origins: &Origins<'_>, findings: &mut Findings) -> Store {

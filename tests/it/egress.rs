@@ -1,5 +1,6 @@
 //! Outgoing connections of the real process: certificate authorities of one's own, and the proxy of the environment.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use signl4_azure_bridge::config::Config;
 use signl4_azure_bridge::domain::id::Side;
 use signl4_azure_bridge::egress::{Aim, Http, Limits, SendError, install_provider};
 
@@ -69,8 +71,16 @@ async fn a_private_certificate_authority_is_trusted_where_it_is_configured() {
     let limits = Limits { total: Duration::from_secs(10), ..Limits::default() };
     let stranger = Http::new(limits.clone()).unwrap().send(AIM, get()).await.unwrap_err();
     assert!(matches!(stranger, SendError::Unsent(_)), "{stranger}");
-    let pem = std::fs::read(folder.path().join("ca.pem")).unwrap();
-    let trusting = Http::trusting(limits, Some(&pem)).unwrap().send(AIM, get()).await.unwrap();
+    let config = folder.path().join("bridge.toml");
+    std::fs::write(
+        &config,
+        "[server]\nca_file = \"ca.pem\"\n[azure.contoso]\nsubscriptions = [\"cccccccc-1111-4222-8333-444444444444\"]\n\
+         [signl4.ops]\nsecret = \"exampleops\"\n",
+    )
+    .unwrap();
+    let config = Config::load(&config, None, &BTreeMap::new()).unwrap();
+    let trusting = Http::trusting(limits, config.server.certificates.as_deref()).unwrap();
+    let trusting = trusting.send(AIM, get()).await.unwrap();
     assert_eq!((trusting.status, &trusting.body[..]), (200, &b"ok"[..]));
 }
 

@@ -177,7 +177,11 @@ fn each_error_names_place_and_mend() {
         ),
         (
             front("[server]\nca_file = \"empty\""),
-            "bridge.toml:2:11: `ca_file` in [server] empty holds no certificate; it must be PEM: -----BEGIN CERTIFICATE-----",
+            "bridge.toml:2:11: `ca_file` in [server] empty is no PEM file of certificates; each begins with -----BEGIN CERTIFICATE-----",
+        ),
+        (
+            front("[server]\nca_file = \"broken\""),
+            "bridge.toml:2:11: `ca_file` in [server] broken is no PEM file of certificates; each begins with -----BEGIN CERTIFICATE-----",
         ),
         (
             with(azure_token, &format!("token = \"{}\"", "aB3-".repeat(300))),
@@ -247,6 +251,7 @@ fn each_error_names_place_and_mend() {
     ] {
         let folder = Folder::new(&text);
         folder.write("empty", "\n");
+        folder.write("broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         let errors = folder.errors();
         assert!(errors.iter().any(|error| error == expected), "expected\n{expected}\ngot\n{}", errors.join("\n"));
         assert!(!errors.iter().any(|error| error.contains("hunter2")), "a secret is shown: {errors:?}");

@@ -41,7 +41,8 @@ fn every_key_that_is_commented_out_is_a_real_one() {
     // `# key = …` becomes `key = …`; prose has no such form. The cloud stands there twice, so the plain one goes.
     let enabled: Vec<&str> = text
         .lines()
-        .filter(|line| *line != "cloud = \"public\"")
+        // A certificate is nothing that a test writes down; tests/it/egress.rs makes one.
+        .filter(|line| *line != "cloud = \"public\"" && !line.contains("ca_file = "))
         .map(|line| {
             let key = line.strip_prefix("# ").filter(|rest| {
                 rest.split_once('=').is_some_and(|(key, _)| {
