@@ -58,7 +58,13 @@ async fn a_secure_webhook_pages_with_tokens_of_either_version() {
     let town = only_bearer().await;
     for version in [Version::V1, Version::V2] {
         town.scene.azure.remove_webhooks();
-        town.scene.azure.add_secure_webhook(&format!("{}/azure/contoso", town.url), None, secure(version));
+        // As a user of `simulate` says it.
+        let group = json!({"url": format!("{}/azure/contoso", town.url), "secure": secure(version)});
+        let control = |path: &str| town.http.post(format!("{}/_simulator/{path}", town.scene.azure.url()));
+        assert_eq!(control("action-group").json(&group).send().await.unwrap().status(), 200);
+        assert_eq!(control("rotate-keys").send().await.unwrap().status(), 200);
+        // The key may be newer than those that were fetched at the start.
+        town.clock.advance(Duration::from_mins(1));
         let alert = town.scene.azure.fire(AlertSpec::metric("CPU", "vm-1", Metric::default())).unwrap();
         town.settle().await;
         town.page(&alert);

@@ -38,6 +38,8 @@ const METADATA: Aim =
     Aim { side: Side::Azure, purpose: "metadata", path: "/{tenant}/.well-known/openid-configuration" };
 const KEYS: Aim = Aim { side: Side::Azure, purpose: "keys", path: "/{tenant}/discovery/keys" };
 
+const NO_TENANT: &str = "the metadata names no single tenant as issuer";
+
 /// No keys to check a token with: the caller must come again, because a refusal would be final for its alert.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the tenant's keys cannot be had: {why}")]
@@ -220,7 +222,7 @@ impl KeySet {
         };
         let address = format!("{}/{}{path}/.well-known/openid-configuration", self.authority, self.tenant);
         let metadata: Metadata = self.read(METADATA, &address).await?;
-        let tenant = tenant_of(&metadata.issuer).ok_or("the metadata names no single tenant as issuer")?;
+        let tenant = tenant_of(&metadata.issuer).ok_or(NO_TENANT)?;
         if uuid::Uuid::try_parse(&self.tenant).is_ok() && !self.tenant.eq_ignore_ascii_case(&tenant) {
             return Err("the metadata is that of another tenant".to_owned());
         }
@@ -228,12 +230,7 @@ impl KeySet {
             return Err("the metadata's jwks_uri does not lie at the authority, and is not called".to_owned());
         }
         let keys: Keys = self.read(KEYS, &metadata.jwks_uri).await?;
-        let keys: BTreeMap<String, DecodingKey> =
-            keys.keys.into_iter().take(MOST_KEYS).filter_map(|key| key.usable(&tenant)).collect();
-        if keys.is_empty() {
-            return Err("there is no RSA key among them".to_owned());
-        }
-        Ok(Issuer { version: self.version, name: metadata.issuer, tenant, keys })
+        Ok(keys.of(self.version, metadata.issuer)?)
     }
 
     async fn read<T: DeserializeOwned>(&self, aim: Aim, address: &str) -> Result<T, String> {
@@ -260,6 +257,24 @@ struct Metadata {
 #[derive(Deserialize)]
 struct Keys {
     keys: Vec<Key>,
+}
+
+impl Keys {
+    fn of(self, version: Version, issuer: String) -> Result<Issuer, &'static str> {
+        let tenant = tenant_of(&issuer).ok_or(NO_TENANT)?;
+        let keys: BTreeMap<String, DecodingKey> =
+            self.keys.into_iter().take(MOST_KEYS).filter_map(|key| key.usable(&tenant)).collect();
+        if keys.is_empty() {
+            return Err("there is no RSA key among them");
+        }
+        Ok(Issuer { version, name: issuer, tenant, keys })
+    }
+}
+
+/// An issuer from the text of its key set.
+pub fn issuer(version: Version, name: &str, key_set: &[u8]) -> Result<Issuer, &'static str> {
+    let keys: Keys = serde_json::from_slice(key_set).map_err(|_| "it is no key set")?;
+    keys.of(version, name.to_owned())
 }
 
 /// One entry of the key set; others than RSA have no `n`.

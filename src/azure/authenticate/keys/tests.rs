@@ -280,3 +280,14 @@ async fn an_empty_key_set_is_none_and_keeps_the_old_one() {
     assert!(set.newer(known.generation).await.unwrap_err().to_string().contains("no RSA key"));
     assert_eq!(set.get().await.unwrap().generation, known.generation);
 }
+
+#[test]
+fn a_key_set_is_read_from_its_text() {
+    let name = Simulated::V2.issuer("https://login.microsoftonline.com", TENANT);
+    let text = json!({"keys": [rsa("k1")]}).to_string();
+    let issuer = issuer(Version::V2, &name, text.as_bytes()).unwrap();
+    assert_eq!((issuer.name, issuer.tenant.as_str(), issuer.keys.len()), (name.clone(), TENANT, 1));
+    for (name, text) in [(name.as_str(), "[]"), (name.as_str(), "{\"keys\": []}"), ("nobody", text.as_str())] {
+        assert!(super::issuer(Version::V2, name, text.as_bytes()).is_err(), "{name} {text}");
+    }
+}
