@@ -62,7 +62,7 @@ impl Refusal {
 pub struct Presented {
     digests: Vec<[u8; 32]>,
     too_long: bool,
-    /// Marked sensitive.
+    /// The whole header, never shown.
     bearer: Option<HeaderValue>,
 }
 

@@ -77,12 +77,13 @@ struct State {
     problem: Option<KeysUnavailable>,
     /// Fetches that came to an end, well or not.
     rounds: u64,
+    under_way: bool,
 }
 
 impl State {
     fn usable(&self, now: Timestamp) -> Option<Known> {
-        let fetched_at = self.fetched_at.filter(|at| now.since(*at) < USABLE)?;
-        self.known.clone().filter(|_| fetched_at <= now)
+        self.fetched_at.filter(|at| now.since(*at) < USABLE)?;
+        self.known.clone()
     }
 
     fn tried_within(&self, span: Duration, now: Timestamp) -> bool {
@@ -130,7 +131,8 @@ impl KeySet {
             if let Some(newer) = state.usable(now).filter(|known| known.generation > generation) {
                 return Ok(Some(newer));
             }
-            if state.tried_within(UNKNOWN, now) {
+            // A fetch that is under way may bring it.
+            if state.tried_within(UNKNOWN, now) && !state.under_way {
                 return state.problem.clone().map_or(Ok(None), Err);
             }
             state.rounds
@@ -150,6 +152,7 @@ impl KeySet {
                 return;
             }
             state.tried_at = Some(now);
+            state.under_way = true;
             state.rounds
         };
         let keys = Arc::clone(self);
@@ -191,9 +194,11 @@ impl KeySet {
             }
         }
         let asked_at = self.clock.now();
+        self.state().under_way = true;
         let fetched = self.fetch().await;
         let mut state = self.state();
         state.rounds = state.rounds.saturating_add(1);
+        state.under_way = false;
         state.tried_at = Some(asked_at);
         match fetched {
             Ok(issuer) => {

@@ -95,6 +95,21 @@ async fn an_unknown_kid_asks_for_new_keys_once_a_minute() {
 }
 
 #[tokio::test]
+async fn a_kid_is_looked_for_in_the_fetch_that_is_under_way() {
+    let clock = clock();
+    let azure = entra(&clock).await;
+    let keys = keys(&azure.url(), TENANT, Version::V1, &clock);
+    let first = keys.get().await.unwrap();
+    let kid = azure.rotate_keys().unwrap();
+    clock.advance(FRESH);
+    azure.faults().plan(Fault::latency(Duration::from_millis(200)).on(Operation::Discovery));
+    keys.tend();
+    let newer = keys.newer(first.generation).await.unwrap().unwrap();
+    assert!(newer.issuer.keys.contains_key(&kid));
+    assert_eq!(fetches(&azure).len(), 4, "the first fetch and the daily one");
+}
+
+#[tokio::test]
 async fn a_key_that_was_taken_back_is_gone_with_the_next_fetch() {
     let clock = clock();
     let azure = entra(&clock).await;
