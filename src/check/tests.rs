@@ -122,7 +122,8 @@ fn who_may_call_is_said_with_the_address_to_register() {
 ",
         ),
     ] {
-        let (status, report) = check(&BRIDGE.replace(token, lines), "[[route]]\nname = \"r\"\nteam = \"ops\"\n");
+        let proxied = format!("[server]\ntrusted_proxies = \"127.0.0.1\"\n{}", BRIDGE.replace(token, lines));
+        let (status, report) = check(&proxied, "[[route]]\nname = \"r\"\nteam = \"ops\"\n");
         assert_eq!(status, CheckStatus::Well, "{report}");
         assert!(report.contains(said), "{said}\nis not in\n{report}");
     }

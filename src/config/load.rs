@@ -122,6 +122,19 @@ fn build(
 
     let connections = complete(connections)?;
     let teams = complete(teams)?;
+    if server.listen.ip().is_loopback() && server.trusted_proxies.is_empty() {
+        let azure = connections.iter().map(|(name, connection)| (format!("[azure.{name}]"), &connection.networks));
+        let signl4 = teams.iter().map(|(name, team)| (format!("[signl4.{name}]"), &team.networks));
+        for (section, _) in azure.chain(signl4).filter(|(_, networks)| !networks.is_empty()) {
+            findings.warn(
+                &whole,
+                format_args!(
+                    "`networks` in {section} sees only the proxy on this machine; name it in [server]: \
+                     `trusted_proxies = [\"127.0.0.1\"]`"
+                ),
+            );
+        }
+    }
     let rules = Rules {
         routes,
         fallback_team: fallback?,

@@ -399,6 +399,10 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
             with(azure_token, "secure_webhook = { audience = \"api://x\", require = true }"),
             "bridge.toml:7:18: `secure_webhook` in [azure.contoso] has `require`, which asks for the Entra token besides `token`; there is no `token`, so it changes nothing".to_owned(),
         ),
+        (
+            with(azure_token, &format!("{azure_token}\nnetworks = \"198.51.100.0/24\"")),
+            "bridge.toml: `networks` in [azure.contoso] sees only the proxy on this machine; name it in [server]: `trusted_proxies = [\"127.0.0.1\"]`".to_owned(),
+        ),
         (with(secret, &format!("{secret}\npace = {{ per_15s = 150, per_minute = 600 }}")), format!("bridge.toml:11:8: `pace` in [signl4.ops] {in_effect}")),
         (with(secret, &format!("{secret}\nstorm = {{ pages_per_minute = 3, digest_every = \"1m\" }}")), format!("bridge.toml:11:9: `storm` in [signl4.ops] {in_effect}")),
         (front("[alarm]\nheartbeat = { env = \"URL\" }"), format!("bridge.toml:2:13: `heartbeat` in [alarm] {in_effect}")),
