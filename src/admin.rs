@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::app::Bridge;
 use crate::caller::Presented;
+use crate::configured::Configured;
 use crate::domain::delivery::Destination;
 use crate::domain::id::{DeliveryId, Side, TeamName};
 use crate::domain::timestamp::Timestamp;
@@ -69,6 +70,7 @@ struct Standing {
     #[serde(flatten)]
     health: Option<Health>,
     oldest_due_age_seconds: u64,
+    configuration: Configured,
     credentials: Vec<crate::tokens::Status>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secure_webhooks: Vec<crate::azure::authenticate::secure_webhook::KeysStatus>,
@@ -94,6 +96,7 @@ async fn readyz(State(bridge): State<Arc<Bridge>>) -> Response {
         problem,
         health,
         oldest_due_age_seconds: age,
+        configuration: Configured::clone(&bridge.configured.load()),
         credentials: bridge.tokens.status(),
         secure_webhooks: bridge.secure_webhooks.load().status(),
     };
@@ -102,6 +105,7 @@ async fn readyz(State(bridge): State<Arc<Bridge>>) -> Response {
 
 async fn metrics(State(bridge): State<Arc<Bridge>>) -> Response {
     let health = bridge.store.health().await.ok();
+    bridge.telemetry.configured(bridge.configured.load().well);
     let text = bridge.telemetry.render(health.as_ref(), &bridge.tokens.status(), bridge.clock.now());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }

@@ -21,6 +21,7 @@ use crate::azure::authenticate::secure_webhook::SecureWebhooks;
 use crate::caller::Floods;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
+use crate::configured::Configured;
 use crate::domain::after::RetryPolicy;
 use crate::domain::delivery::Delivery;
 use crate::domain::route::Rules;
@@ -58,6 +59,10 @@ pub struct Bridge {
     pub admin_token: ArcSwap<Secret>,
     /// Where the admin listener is bound, whatever a reload says.
     pub admin_address: SocketAddr,
+    /// How the last reading of the configuration went.
+    pub configured: ArcSwap<Configured>,
+    /// As it was when the ports were bound and the store was opened.
+    started: Arc<Config>,
     pub(crate) body_time: Duration,
     pub(crate) parse_azure: azure::receive::Parse,
     pub(crate) parse_signl4: signl4::receive::Parse,
@@ -153,7 +158,9 @@ impl App {
             &options.clock,
         ));
         let changes = watch::watch(&config.watched);
-        let config = Arc::new(ArcSwap::from_pointee(config));
+        let configured = ArcSwap::from_pointee(Configured::new(&config.failures(), options.clock.now()));
+        let started = Arc::new(config);
+        let config = Arc::new(ArcSwap::new(Arc::clone(&started)));
         let alarms = Alarms::new(
             opened.store.clone(),
             Arc::clone(&telemetry),
@@ -184,6 +191,8 @@ impl App {
             stopping: AtomicBool::new(false),
             admin_token: ArcSwap::from_pointee(admin_token),
             admin_address,
+            configured,
+            started,
             body_time: options.body_time,
             parse_azure: options.parse_azure,
             parse_signl4: options.parse_signl4,
@@ -301,6 +310,11 @@ fn announce(bridge: &Bridge, address: SocketAddr, admin_address: SocketAddr) {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    if let Some(problem) = &bridge.configured.load().problem {
+        tracing::error!(
+            "the routes do not what their examples say, and are in force; `check` tells the same:\n{problem}"
+        );
+    }
 }
 
 /// Tokens ahead of their expiry, alarms ahead of a secret's, old rows out, configuration when it changes.
@@ -317,7 +331,7 @@ async fn keep_house(bridge: Arc<Bridge>, mut changes: Watch, idle: CancellationT
             }
             _ = retain.tick() => retain_all(&bridge, &idle).await,
             why = changes.wanted() => {
-                tracing::info!(?why, "reading the configuration anew");
+                tracing::info!(%why, "reading the configuration anew");
                 if bridge.reload().await.is_ok() {
                     changes.follow(&bridge.config.load().watched);
                 }
@@ -338,30 +352,37 @@ async fn retain_all(bridge: &Bridge, idle: &CancellationToken) {
 }
 
 impl Bridge {
-    /// Parses everything anew and swaps it in whole, or changes nothing and says why.
+    /// Parses everything anew, runs the examples of the routes and swaps it in whole, or changes nothing and says why.
     pub async fn reload(&self) -> Result<(), ConfigError> {
         let (path, routes) = {
             let config = self.config.load();
             (config.path.clone(), config.routes.clone())
         };
-        let fresh = match Config::load(&path, Some(&routes), &self.env) {
+        let now = self.clock.now();
+        let read = Config::load(&path, Some(&routes), &self.env).and_then(|fresh| match fresh.failures() {
+            failures if failures.is_empty() => Ok(fresh),
+            problems => Err(ConfigError { problems }),
+        });
+        let fresh = match read {
             Ok(fresh) => fresh,
             Err(error) => {
                 self.telemetry.reload_refused();
+                self.configured.store(Arc::new(Configured::new(&error.problems, now)));
                 tracing::error!("the new configuration is refused, the old one stays in force:\n{error}");
                 return Err(error);
             }
         };
-        {
-            let old = self.config.load();
-            if old.server.listen != fresh.server.listen
-                || old.server.admin_listen != fresh.server.admin_listen
-                || old.store.path != fresh.store.path
-                || old.server.certificates != fresh.server.certificates
-            {
-                tracing::warn!("`listen`, `admin_listen`, `ca_file` and `[store] url` take effect at the next start");
+        for (key, differs) in [
+            ("[server] listen", self.started.server.listen != fresh.server.listen),
+            ("[server] admin_listen", self.started.server.admin_listen != fresh.server.admin_listen),
+            ("[server] ca_file", self.started.server.certificates != fresh.server.certificates),
+            ("[store] url", self.started.store.path != fresh.store.path),
+        ] {
+            if differs {
+                tracing::warn!(key, "this key takes effect at the next start; until then the old value stays in force");
             }
         }
+        self.configured.store(Arc::new(Configured::new(&[], now)));
         self.http.only(fresh.called().iter().map(String::as_str));
         let former = self.secure_webhooks.load_full();
         self.secure_webhooks.store(Arc::new(SecureWebhooks::new(&fresh.connections, &former, &self.http, &self.clock)));

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use crate::config::{Config, Connection, Team};
 use crate::domain::id::{ConnectionName, SubscriptionId};
-use crate::domain::route::{BySeverity, OnResolved, Route, Rules};
+use crate::domain::route::{BySeverity, OnResolved, Route};
 use crate::domain::timestamp::Timestamp;
 use crate::expiry::{Warning, in_words};
 
@@ -57,7 +57,7 @@ pub fn run(
         }
     };
     describe(&config, out)?;
-    let failures = failures(&config);
+    let failures = config.failures();
     if !config.warnings.is_empty() {
         writeln!(out, "\nWarnings")?;
         for warning in &config.warnings {
@@ -236,40 +236,6 @@ fn values<T>(by: &BySeverity<T>, text: impl Fn(&T) -> String) -> Option<String> 
         None => {}
     }
     (!parts.is_empty()).then(|| parts.join(" / "))
-}
-
-/// Examples that go elsewhere, templates that fail, and routes that never match.
-fn failures(config: &Config) -> Vec<String> {
-    let rules: &Rules = &config.rules;
-    let mut failures = Vec::new();
-    let place = |file: &str, line: usize| format!("{}:{line}", config.routes.join(file).display());
-    for route in &rules.routes {
-        for example in &route.examples {
-            if let Err(surprise) = rules.run(route, example) {
-                failures.push(format!(
-                    "{}: example of route `{}`: {surprise}",
-                    place(&route.file, example.line),
-                    route.name
-                ));
-            }
-        }
-        for failure in rules.try_templates(route) {
-            failures.push(format!("{}: {}", place(&route.file, failure.line), failure.text));
-        }
-    }
-    for shadow in rules.shadowed() {
-        let here = place(&shadow.route.file, shadow.route.line);
-        let name = &shadow.route.name;
-        failures.push(match shadow.by {
-            Some(by) => format!(
-                "{here}: route `{name}` never gets an alert: `{}` ({}:{}) takes all of them before; move it up, narrow \
-                 the other, or give the other `continue = true`",
-                by.name, by.file, by.line
-            ),
-            None => format!("{here}: route `{name}` never matches: its `not` leaves out all that it takes"),
-        });
-    }
-    failures
 }
 
 /// `35d`, `1h30m`, `2m`.

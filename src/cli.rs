@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::check::{self, CheckStatus};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, NAMED};
 use crate::domain::id::ConnectionName;
 use crate::simulator::signl4::Habit;
 use crate::simulator::simulate::SimulateOptions;
@@ -28,9 +28,9 @@ use crate::telemetry::{LogFormat, start_log};
 #[derive(Debug, Parser)]
 #[command(name = "signl4-azure-bridge", version, max_term_width = 100)]
 struct Cli {
-    /// The configuration file.
-    #[arg(long, global = true, default_value = "bridge.toml", env = "BRIDGE_CONFIG")]
-    config: PathBuf,
+    /// The configuration file [default: bridge.toml].
+    #[arg(long, global = true, env = NAMED)]
+    config: Option<PathBuf>,
     /// The routes folder [default: `routes` beside the configuration].
     #[arg(long, global = true, env = "BRIDGE_ROUTES")]
     routes: Option<PathBuf>,
@@ -179,15 +179,20 @@ pub fn main() -> ExitCode {
 }
 
 fn command(cli: Cli) -> std::io::Result<Status> {
-    let env: BTreeMap<String, String> = std::env::vars().collect();
+    let mut env: BTreeMap<String, String> = std::env::vars().collect();
+    if let Some(named) = &cli.config {
+        // From here on `--config` and its variable are one.
+        env.insert(NAMED.to_owned(), named.display().to_string());
+    }
+    let config = cli.config.unwrap_or_else(|| PathBuf::from("bridge.toml"));
     let out = &mut std::io::stdout();
     match cli.command {
-        Command::Check => Ok(match check::run(&cli.config, cli.routes.as_deref(), &env, Clock::System.now(), out)? {
+        Command::Check => Ok(match check::run(&config, cli.routes.as_deref(), &env, Clock::System.now(), out)? {
             CheckStatus::Well => Status::Well,
             CheckStatus::Failed => Status::Failed,
             CheckStatus::Unusable => Status::Unusable,
         }),
-        Command::Doctor { json } => run::doctor(&cli.config, cli.routes.as_deref(), &env, json, out),
+        Command::Doctor { json } => run::doctor(&config, cli.routes.as_deref(), &env, json, out),
         Command::Demo { exit, speed } => run::demo(exit, speed),
         Command::Simulate { azure, signl4, bridge_url, speed, acknowledge_after, close_after } => {
             let milliseconds = |seconds: Option<u64>| seconds.map(|seconds| seconds.saturating_mul(1000));
@@ -198,17 +203,15 @@ fn command(cli: Cli) -> std::io::Result<Status> {
             });
             run::simulate(SimulateOptions { azure, signl4, bridge_url, time_scale: speed.max(1), habit })
         }
-        Command::Serve => {
-            with_config(&cli.config, cli.routes.as_deref(), &env, |config| run::serve(config, env.clone()))
-        }
-        Command::Explain { file, connection } => with_config(&cli.config, cli.routes.as_deref(), &env, |config| {
+        Command::Serve => with_config(&config, cli.routes.as_deref(), &env, |config| run::serve(config, env.clone())),
+        Command::Explain { file, connection } => with_config(&config, cli.routes.as_deref(), &env, |config| {
             explain(&config, &file, connection.as_deref(), out)
         }),
         Command::Token { command: Token::New } => match crate::secret::fresh_token() {
             Ok(token) => writeln!(out, "{token}").map(|()| Status::Well),
             Err(error) => Ok(complain(&format!("error: {error}"))),
         },
-        Command::Deliveries { command } => with_config(&cli.config, cli.routes.as_deref(), &env, |config| {
+        Command::Deliveries { command } => with_config(&config, cli.routes.as_deref(), &env, |config| {
             let wish = match command {
                 Deliveries::List { state, limit, json } => operate::Wish::List { state, limit, json },
                 Deliveries::Replay { id, force } => operate::Wish::Replay { id, force },
@@ -216,10 +219,10 @@ fn command(cli: Cli) -> std::io::Result<Status> {
             };
             operate::ask(&config, &wish, out)
         }),
-        Command::Pause { team, span } => with_config(&cli.config, cli.routes.as_deref(), &env, |config| {
+        Command::Pause { team, span } => with_config(&config, cli.routes.as_deref(), &env, |config| {
             operate::ask(&config, &operate::Wish::Pause { team, span }, out)
         }),
-        Command::Resume { team } => with_config(&cli.config, cli.routes.as_deref(), &env, |config| {
+        Command::Resume { team } => with_config(&config, cli.routes.as_deref(), &env, |config| {
             operate::ask(&config, &operate::Wish::Resume { team }, out)
         }),
     }

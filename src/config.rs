@@ -5,10 +5,13 @@
 
 mod azure;
 mod callers;
+mod care;
 mod credential;
 mod document;
 mod environment;
 mod examples;
+mod failures;
+mod fixed_severity;
 mod hosts;
 mod load;
 mod problem;
@@ -20,6 +23,7 @@ mod signl4;
 mod templates;
 mod value;
 
+pub use load::NAMED;
 pub use problem::{ConfigError, Problem};
 pub use value::parse_duration;
 

@@ -10,6 +10,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod configured;
 pub mod demo;
 pub mod doctor;
 pub mod domain;

@@ -73,6 +73,7 @@ pub struct Telemetry {
     overtaken: Counter,
     reloads_refused: Counter,
     template_failures: Family<RouteLabels, Counter>,
+    configuration_well: Gauge,
     intake_seconds: Histogram,
     delivery_seconds: Histogram,
     deliveries: Family<StateLabels, Gauge>,
@@ -99,6 +100,7 @@ impl Default for Telemetry {
             overtaken: Counter::default(),
             reloads_refused: Counter::default(),
             template_failures: Family::default(),
+            configuration_well: Gauge::default(),
             intake_seconds: Histogram::new(MILLISECONDS),
             delivery_seconds: Histogram::new(MILLISECONDS),
             deliveries: Family::default(),
@@ -132,6 +134,11 @@ impl Default for Telemetry {
             "template_failures",
             "Templates that failed for an alert, which got the built-in text",
             metrics.template_failures.clone(),
+        );
+        registry.register(
+            "configuration_well",
+            "1 while what the files say is in force and the examples of the routes pass",
+            metrics.configuration_well.clone(),
         );
         registry.register_with_unit(
             "intake",
@@ -207,6 +214,10 @@ impl Telemetry {
 
     pub fn reload_refused(&self) {
         self.reloads_refused.inc();
+    }
+
+    pub fn configured(&self, well: bool) {
+        self.configuration_well.set(i64::from(well));
     }
 
     /// The text of `/metrics`, with the gauges as of now.

@@ -29,6 +29,15 @@ pub enum Reload {
     Hangup,
 }
 
+impl std::fmt::Display for Reload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Changed(path) => write!(f, "{} changed", path.display()),
+            Self::Hangup => f.write_str("SIGHUP"),
+        }
+    }
+}
+
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub struct Watch {

@@ -19,10 +19,10 @@ subscriptions = ["3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c03"]
 token         = { env = "TOKEN" }
 [signl4.ops]
 secret = { env = "TEAM_SECRET" }
-token  = { env = "TOKEN" }
+token  = { env = "TEAM_TOKEN" }
 [signl4.night]
 secret = { env = "TEAM_SECRET" }
-token  = { env = "TOKEN" }
+token  = { env = "TEAM_TOKEN" }
 "#;
 
 fn now() -> Timestamp {
@@ -35,10 +35,14 @@ fn check(bridge: &str, routes: &str) -> (CheckStatus, String) {
     fs::write(dir.path().join("bridge.toml"), bridge).unwrap();
     fs::create_dir(dir.path().join("routes")).unwrap();
     fs::write(dir.path().join("routes/a.toml"), routes).unwrap();
-    let env =
-        [("AZURE_SECRET", "hunter2-azure"), ("TOKEN", "hunter2-token-0123456789"), ("TEAM_SECRET", "hunter2-team")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
+    let env = [
+        ("AZURE_SECRET", "hunter2-azure"),
+        ("TOKEN", "hunter2-token-0123456789"),
+        ("TEAM_TOKEN", "hunter2-other-0123456789"),
+        ("TEAM_SECRET", "hunter2-team"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
     let mut out = Vec::new();
     let status = run(&dir.path().join("bridge.toml"), None, &env, now(), &mut out).unwrap();
     let report = String::from_utf8(out).unwrap().replace(&format!("{}/", dir.path().display()), "");

@@ -65,8 +65,10 @@ impl Value {
 /// Reads a TOML file; syntax errors are reported and what could be read is returned.
 pub(super) fn parse(source: &Rc<Source>, findings: &mut Findings) -> Table {
     let (table, errors) = DeTable::parse_recoverable(source.text());
-    for error in errors {
-        let offset = error.span().map_or(0, |span| span.start);
+    let offset = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+    // What the parser stumbles over after the first error mostly follows from it.
+    if let Some(error) = errors.iter().min_by_key(|error| offset(error)) {
+        let offset = offset(error);
         // Only the message: the error's own form quotes the line, which may hold a secret.
         let place = Place::File { source: Rc::clone(source), offset };
         findings.error(&place, format!("this is not TOML: {}", error.message()));

@@ -9,12 +9,15 @@ use super::problem::{Findings, Place, shown};
 use super::routes::{self, Named};
 use super::secrets::Origins;
 use super::section::Section;
-use super::{Config, ConfigError, Connection, Team, azure, server, signl4};
+use super::{Config, ConfigError, Connection, Team, azure, care, fixed_severity, server, signl4};
 use crate::domain::id::{ConnectionName, TeamName};
 use crate::domain::route::{ConnectionTraits, Rules, TeamTraits};
 
+/// Set where a person has named the file, on the command line or with this variable itself: then it must be there.
+pub const NAMED: &str = "BRIDGE_CONFIG";
+
 impl Config {
-    /// Reads `path` (or only the environment, if the file is not there), the routes folder (`routes`, else the folder
+    /// Reads `path` (or only the environment, if the file is not there and `env` has no `BRIDGE_CONFIG`), the routes folder (`routes`, else the folder
     /// `routes` beside the configuration) and every secret file. Blocks on the file system.
     pub fn load(path: &Path, routes: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let mut findings = Findings::default();
@@ -47,12 +50,17 @@ fn read(path: &Path, env: &BTreeMap<String, String>, findings: &mut Findings) ->
             (findings.problems.len() == before).then_some(table)
         }
         Err(document::ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            if env.contains_key(NAMED) {
+                findings.error(&whole, "there is no such file, and --config or BRIDGE_CONFIG names it");
+                return None;
+            }
             if env.keys().any(|name| name.starts_with(environment::PREFIX)) {
                 return Some(Table::default());
             }
             findings.error(
                 &whole,
-                "there is no such file; start from deploy/bridge.example.toml, or name another with --config",
+                "there is no such file; the README shows one, --config names another, BRIDGE__… variables can take its \
+                 place, and `demo` needs none",
             );
             None
         }
@@ -119,6 +127,7 @@ fn build(
         .collect();
     let names = Named { teams: &with_api, fallback: fallback.as_ref(), connections: &subscriptions };
     let routes = routes::routes(files, &names, findings);
+    fixed_severity::warn(&routes, routes_folder, findings);
 
     let connections = complete(connections)?;
     let teams = complete(teams)?;
@@ -135,6 +144,8 @@ fn build(
             );
         }
     }
+    care::warn_of_shared_tokens(&connections, &teams, findings);
+    care::warn_of_files(path, routes_folder, findings);
     let rules = Rules {
         routes,
         fallback_team: fallback?,

@@ -133,6 +133,8 @@ pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
     pub(super) watched: std::collections::BTreeSet<PathBuf>,
+    /// A secret stands in the configuration file itself.
+    pub(super) plain_secrets: bool,
 }
 
 impl Findings {

@@ -72,6 +72,7 @@ pub(super) fn read(folder: &Path, demanded: bool, findings: &mut Findings) -> Ve
         }
         Err(error) => findings.error(&whole, format!("cannot be read as the routes folder: {error}")),
     }
+    let there = folder.is_dir();
     paths.sort();
     let mut files = Vec::new();
     for path in paths {
@@ -82,11 +83,18 @@ pub(super) fn read(folder: &Path, demanded: bool, findings: &mut Findings) -> Ve
         }
         match document::read(&path, shown(&path)) {
             Ok(source) => {
+                let before = findings.problems.len();
                 let table = document::parse(&source, findings);
-                files.push(File { name, source, table });
+                // What is left of a broken file would only be said to lack what the break has swallowed.
+                if findings.problems.len() == before {
+                    files.push(File { name, source, table });
+                }
             }
             Err(error) => findings.error(&Place::Whole { name: shown(&path) }, error.to_string()),
         }
+    }
+    if there && files.is_empty() && findings.problems.is_empty() {
+        findings.warn(&whole, "holds no file *.toml: every alert goes to the fallback team");
     }
     files
 }

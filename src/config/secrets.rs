@@ -34,6 +34,7 @@ impl Item {
             let source = match self.place() {
                 Place::Variable { .. } => self.place().to_string(),
                 Place::File { .. } | Place::Whole { .. } => {
+                    findings.plain_secrets = true;
                     self.warn("is written in plain text; better move it to a file: { file = \"…\" }", findings);
                     self.place().to_string()
                 }
@@ -50,7 +51,7 @@ impl Item {
                 match read(&path) {
                     Ok(text) => file.filled(&text, &format!("file {}", shown(&path)), findings),
                     Err(problem) => {
-                        file.error(format_args!("{} {problem}", shown(&path)), findings);
+                        file.error(format_args!("names {}, which {problem}", shown(&path)), findings);
                         None
                     }
                 }
@@ -101,9 +102,9 @@ impl Item {
         if !is_path_segment(token.expose()) {
             self.error(
                 format_args!(
-                    "(from {}) holds characters that cannot stand in a URL; use letters, digits, `-` and `_`, \
+                    "{}holds characters that cannot stand in a URL; use letters, digits, `-` and `_`, \
                      for example from `signl4-azure-bridge token new`",
-                    token.source()
+                    self.origin(&token)
                 ),
                 findings,
             );
@@ -128,8 +129,8 @@ impl Item {
         }
         self.error(
             format_args!(
-                "(from {}) holds blanks or characters that cannot stand in a header; copy it again",
-                secret.source()
+                "{}holds blanks or characters that cannot stand in a header; copy it again",
+                self.origin(&secret)
             ),
             findings,
         );
@@ -141,17 +142,17 @@ impl Item {
         if token.expose().len() < shortest {
             self.warn(
                 format_args!(
-                    "(from {}) has less than {TOKEN_BITS} bits: of characters such as these it takes {shortest}; make \
+                    "{}has less than {TOKEN_BITS} bits: of characters such as these it takes {shortest}; make \
                      one with `signl4-azure-bridge token new`",
-                    token.source()
+                    self.origin(token)
                 ),
                 findings,
             );
         } else if has_few_characters(token.expose()) {
             self.warn(
                 format_args!(
-                    "(from {}) repeats a few characters and can be guessed; make one with `signl4-azure-bridge token new`",
-                    token.source()
+                    "{}repeats a few characters and can be guessed; make one with `signl4-azure-bridge token new`",
+                    self.origin(token)
                 ),
                 findings,
             );
@@ -163,6 +164,11 @@ impl Item {
         let token = self.header_secret(origins, findings)?;
         self.warn_if_weak(&token, findings);
         Some(token)
+    }
+
+    /// `(from file secrets/x) `, or nothing where the message names that place already.
+    pub(super) fn origin(&self, secret: &Secret) -> String {
+        if secret.source() == self.place().to_string() { String::new() } else { format!("(from {}) ", secret.source()) }
     }
 
     fn filled(&self, text: &str, source: &str, findings: &mut Findings) -> Option<Secret> {

@@ -165,7 +165,7 @@ pub(super) fn alarm(
 fn heartbeat(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
     let secret = item.secret(origins, findings)?;
     if let Err(problem) = parse_url(secret.expose()) {
-        item.error(format_args!("(from {}) {problem}", secret.source()), findings);
+        item.error(format_args!("{}{problem}", item.origin(&secret)), findings);
         return None;
     }
     item.not_in_effect(findings);

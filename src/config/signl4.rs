@@ -69,7 +69,7 @@ fn webhook_secret(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -
     } else {
         "holds characters that no SIGNL4 secret has; copy the last part of the team's webhook URL"
     };
-    item.error(format_args!("(from {}) {mend}", secret.source()), findings);
+    item.error(format_args!("{}{mend}", item.origin(&secret)), findings);
     None
 }
 

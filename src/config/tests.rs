@@ -8,7 +8,7 @@ mod templates;
 mod values;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -29,6 +29,10 @@ token  = { env = "SIGNL4_TOKEN" }
 "#;
 
 pub(super) const SUB: &str = "3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c03";
+
+pub(super) fn chmod(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+}
 
 /// A folder with a configuration, routes and an environment.
 #[derive(Debug)]
@@ -62,7 +66,8 @@ impl Folder {
     pub(super) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::write(&path, text).unwrap();
+        chmod(&path, 0o600);
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

@@ -17,6 +17,10 @@ async fn get(town: &Town, path: &str) -> (u16, Value) {
     (status, answer.json().await.unwrap_or_default())
 }
 
+async fn metrics(town: &Town) -> String {
+    town.http.get(format!("{}/metrics", town.admin)).send().await.unwrap().text().await.unwrap()
+}
+
 async fn post(town: &Town, path: &str, token: Option<&str>) -> u16 {
     let mut request = town.http.post(format!("{}{path}", town.admin));
     if let Some(token) = token {
@@ -94,7 +98,7 @@ async fn metrics_tell_what_happened() {
     let town = Town::new().await;
     town.scene.azure.fire(alert()).unwrap();
     town.settle().await;
-    let text = town.http.get(format!("{}/metrics", town.admin)).send().await.unwrap().text().await.unwrap();
+    let text = metrics(&town).await;
     for line in [
         "bridge_requests_total{endpoint=\"azure\",status=\"200\"} 1",
         "bridge_events_total{side=\"azure\",kind=\"fired\",reason=\"raised\"} 1",
@@ -115,11 +119,27 @@ async fn a_bad_reload_changes_nothing_and_a_good_one_everything() {
     std::fs::write(&routes, "[[route]]\nname = \"x\"\nteam = \"nobody\"\n").unwrap();
     let refused = town.bridge.reload().await.unwrap_err().to_string();
     assert!(refused.contains("10-test.toml:3") && refused.contains("nobody"), "{refused}");
+    let (status, ready) = get(&town, "/readyz").await;
+    assert_eq!((status, &ready["configuration"]["well"]), (200, &Value::Bool(false)), "{ready}");
+    assert!(ready["configuration"]["file"].as_str().unwrap().ends_with("10-test.toml:3:8"), "{ready}");
+    assert_eq!(ready["configuration"]["problem"].as_str(), Some(refused.as_str()));
+    assert_eq!(ready["configuration"]["since"], "2026-11-24T03:00:00Z");
+    let failing = "[[route]]\nname = \"quiet\"\npage = false\n[[route.example]]\nalert = { severity = \"Sev1\" }\nmatches = false\n";
+    std::fs::write(&routes, failing).unwrap();
+    let refused = town.bridge.reload().await.unwrap_err().to_string();
+    assert!(refused.contains("10-test.toml:4: example of route `quiet`: the route takes it"), "{refused}");
+    assert!(metrics(&town).await.contains("\nbridge_configuration_well 0\n"));
     let before = town.scene.azure.fire(alert()).unwrap();
     town.settle().await;
     town.page(&before);
     std::fs::write(&routes, "[[route]]\nname = \"quiet\"\nteam = \"ops\"\npage = false\n").unwrap();
     town.bridge.reload().await.unwrap();
+    let (_, ready) = get(&town, "/readyz").await;
+    assert_eq!(
+        (&ready["configuration"]["well"], &ready["configuration"]["problem"]),
+        (&Value::Bool(true), &Value::Null)
+    );
+    assert!(metrics(&town).await.contains("\nbridge_configuration_well 1\n"));
     let after = town.scene.azure.fire(alert()).unwrap();
     town.settle().await;
     assert_eq!(town.pages(&after).len(), 0, "recorded only, as the new route says");
@@ -131,7 +151,7 @@ async fn a_changed_route_file_is_taken_over_without_a_word() {
     let town = Town::new().await;
     let routes = town.folder.path().join("routes/10-test.toml");
     let fresh = town.folder.path().join("routes/.new");
-    std::fs::write(&fresh, "[[route]]\nname = \"one\"\nteam = \"ops\"\n[[route]]\nname = \"two\"\nteam = \"ops\"\nmatch = { severity = [\"Sev4\"] }\n").unwrap();
+    std::fs::write(&fresh, "[[route]]\nname = \"one\"\nteam = \"ops\"\nmatch = { severity = [\"Sev4\"] }\n[[route]]\nname = \"two\"\nteam = \"ops\"\n").unwrap();
     std::fs::rename(&fresh, &routes).unwrap();
     let waited = tokio::time::timeout(std::time::Duration::from_secs(10), async {
         while town.bridge.rules.load().routes.len() != 2 {

@@ -83,7 +83,7 @@ fn no_file_is_needed_when_the_environment_says_everything() {
         .set("BRIDGE__AZURE__CONTOSO__SUBSCRIPTIONS", SUB)
         .set("BRIDGE__AZURE__CONTOSO__TOKEN", "one-token-of-enough-characters,another-token-of-enough-characters")
         .set("BRIDGE__SIGNL4__OPS__SECRET", "abc123")
-        .set("BRIDGE__SIGNL4__OPS__TOKEN", "one-token-of-enough-characters");
+        .set("BRIDGE__SIGNL4__OPS__TOKEN", "a-third-token-of-enough-characters");
     let config = folder.load().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.connections[&ConnectionName::parse("contoso").unwrap()].tokens.len(), 2);
     assert_eq!(folder.warnings(), [""; 0]);

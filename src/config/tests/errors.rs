@@ -1,6 +1,6 @@
 //! Every refusal names place and mend; several are reported in one go; no secret is in a message.
 
-use super::{Folder, LEAST, SUB};
+use super::{Folder, LEAST, SUB, chmod};
 
 /// A configuration where one line of [`LEAST`] is replaced, or lines are added in front.
 fn with(from: &str, to: &str) -> String {
@@ -197,7 +197,7 @@ fn each_error_names_place_and_mend() {
         ),
         (
             with(secret, &format!("{secret}\napi_key = \"hunter2 key\"")),
-            "bridge.toml:11:11: `api_key` in [signl4.ops] (from bridge.toml:11:11) holds blanks or characters that cannot stand in a header; copy it again",
+            "bridge.toml:11:11: `api_key` in [signl4.ops] holds blanks or characters that cannot stand in a header; copy it again",
         ),
         (
             with(azure_token, "token = { fiel = \"x\", file = \"missing\" }"),
@@ -205,11 +205,11 @@ fn each_error_names_place_and_mend() {
         ),
         (
             with(azure_token, "token = \"hunter2/with?signs-and-more\""),
-            "bridge.toml:7:9: `token` in [azure.contoso] (from bridge.toml:7:9) holds characters that cannot stand in a URL; use letters, digits, `-` and `_`, for example from `signl4-azure-bridge token new`",
+            "bridge.toml:7:9: `token` in [azure.contoso] holds characters that cannot stand in a URL; use letters, digits, `-` and `_`, for example from `signl4-azure-bridge token new`",
         ),
         (
             with(secret, "secret = \"https://connect.signl4.com/webhook/hunter2\""),
-            "bridge.toml:10:10: `secret` in [signl4.ops] (from bridge.toml:10:10) is a whole URL; give only its last part, behind /webhook/",
+            "bridge.toml:10:10: `secret` in [signl4.ops] is a whole URL; give only its last part, behind /webhook/",
         ),
         (
             with(secret, "secret = { file = \"a\", env = \"TEAM_SECRET\" }"),
@@ -342,7 +342,24 @@ fn many_errors_are_reported_in_one_go() {
 fn broken_toml_is_named_without_its_text() {
     let errors = Folder::new("[signl4.ops]\nsecret = hunter2\n").errors();
     assert!(errors[0].starts_with("bridge.toml:2:10: this is not TOML: "), "{errors:?}");
+    assert_eq!(errors.len(), 1, "the first says all: {errors:?}");
     assert!(!errors.concat().contains("hunter2"), "{errors:?}");
+}
+
+#[test]
+fn a_broken_routes_file_is_named_once() {
+    let folder = Folder::new(LEAST);
+    folder.write("routes/a.toml", "[[route]]\nname = \"r\nteam = \"ops\"\nmatch = { severity = \"Sev1\" \n");
+    let errors = folder.errors();
+    assert!(errors[0].starts_with("routes/a.toml:2:"), "{errors:?}");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+}
+
+#[test]
+fn a_secret_file_that_is_not_there_is_named() {
+    let errors = Folder::new(&with("{ env = \"TEAM_SECRET\" }", "{ file = \"nowhere\" }")).errors();
+    let expected = "bridge.toml:10:19: `file` in `secret` of [signl4.ops] names nowhere, which cannot be read: ";
+    assert!(errors[0].starts_with(expected), "{errors:?}");
 }
 
 #[test]
@@ -350,8 +367,20 @@ fn a_missing_file_says_where_to_begin() {
     let errors = Folder::bare().errors();
     assert_eq!(
         errors,
-        ["bridge.toml: there is no such file; start from deploy/bridge.example.toml, or name another with --config"]
+        [
+            "bridge.toml: there is no such file; the README shows one, --config names another, BRIDGE__… variables can take \
+          its place, and `demo` needs none"
+        ]
     );
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there_whatever_the_environment_says() {
+    let errors = Folder::bare()
+        .set("BRIDGE_CONFIG", "elsewhere/bridge.toml")
+        .set("BRIDGE__SERVER__LISTEN", "127.0.0.1:7000")
+        .errors();
+    assert_eq!(errors, ["bridge.toml: there is no such file, and --config or BRIDGE_CONFIG names it"]);
 }
 
 #[test]
@@ -420,6 +449,72 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
             .set("DULL", "abcABC-abcABC-abcABC-abcABC");
         assert_eq!(folder.warnings(), [expected]);
     }
+}
+
+#[test]
+fn one_token_for_both_sides_is_a_warning() {
+    assert_eq!(
+        Folder::new(&with("SIGNL4_TOKEN", "AZURE_TOKEN")).warnings(),
+        [
+            "[azure.contoso]: its `token` (from environment variable AZURE_TOKEN) is that of [signl4.ops] too; give each \
+          side one of its own"
+        ]
+    );
+}
+
+#[test]
+fn files_with_secrets_that_everybody_can_read_are_a_warning() {
+    let folder = Folder::new(&with("{ env = \"TEAM_SECRET\" }", "{ file = \"team\" }"));
+    folder.write("team", "teamsecret99");
+    chmod(&folder.path("bridge.toml"), 0o644);
+    assert_eq!(folder.warnings(), [""; 0], "no secret stands in bridge.toml");
+    chmod(&folder.path("team"), 0o644);
+    assert_eq!(folder.warnings(), ["team: holds a secret, and every user of this machine can read it; chmod 600 team"]);
+    let folder = Folder::new(&with("{ env = \"TEAM_SECRET\" }", "\"teamsecret99\""));
+    chmod(&folder.path("bridge.toml"), 0o644);
+    assert!(folder.warnings().iter().any(|warning| warning.starts_with("bridge.toml: holds a secret")));
+}
+
+#[test]
+fn a_routes_folder_without_routes_is_a_warning() {
+    let folder = Folder::new(LEAST);
+    folder.write("routes/readme.md", "no routes");
+    let config = folder.load().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].ends_with("routes: holds no file *.toml: every alert goes to the fallback team"));
+}
+
+#[test]
+fn a_severity_that_azure_never_sets_is_a_warning() {
+    for (criteria, warned) in [
+        ("{ monitoring_service = \"ServiceHealth\", severity = [\"Sev0\", \"Sev1\"] }", true),
+        ("{ monitoring_service = \"resource health\", severity = \"Sev2\" }", true),
+        ("{ monitoring_service = [\"ServiceHealth\", \"Activity Log - Sec*\"], severity = \"Sev1\" }", true),
+        ("{ signal = \"Activity Log\", severity = \"Sev1\" }", true),
+        ("{ monitoring_service = \"ServiceHealth\", severity = [\"Sev1\", \"Sev4\"] }", false),
+        ("{ monitoring_service = \"ServiceHealth\" }", false),
+        ("{ monitoring_service = [\"ServiceHealth\", \"Platform\"], severity = \"Sev1\" }", false),
+        ("{ monitoring_service = \"*\", severity = \"Sev1\" }", false),
+        ("{ severity = \"Sev1\" }", false),
+    ] {
+        let folder = Folder::new(LEAST);
+        folder.write("routes/a.toml", &format!("[[route]]\nname = \"r\"\nmatch = {criteria}\n"));
+        let warnings = folder.warnings();
+        assert_eq!(!warnings.is_empty(), warned, "{criteria}: {warnings:?}");
+        assert!(
+            warnings.iter().all(|warning| warning.starts_with("routes/a.toml:1: route `r` asks for ")),
+            "{warnings:?}"
+        );
+    }
+    let folder = Folder::new(LEAST);
+    let example = "[[route]]\nname = \"r\"\n[[route.example]]\nalert = { monitoring_service = \"ServiceHealth\", severity = \"Sev1\" }\nmatches = true\n";
+    folder.write("routes/a.toml", example);
+    assert_eq!(
+        folder.warnings(),
+        [
+            "routes/a.toml:3: example of route `r` is of ServiceHealth with Sev1, and Azure sets Sev4 on all of them; write Sev4"
+        ]
+    );
 }
 
 #[test]

@@ -62,7 +62,7 @@ client_id     = "3F0E5A52-8f0b-4b7e-a0d5-6b1f3f1d2c02"
 credential    = {{ client_secret = {{ file = "secrets/azure" }}, expires = 2027-05-01 }}
 subscriptions = ["{}"]
 cloud         = {{ authority = "http://127.0.0.1:9800/", arm = "http://localhost:9801" }}
-token         = [{{ env = "AZURE_TOKEN" }}, {{ env = "SIGNL4_TOKEN" }}]
+token         = [{{ env = "AZURE_TOKEN" }}, {{ env = "NEXT_AZURE_TOKEN" }}]
 comments      = "with_changes"
 [signl4.ops]
 secret   = {{ file = "secrets/team" }}
@@ -79,7 +79,8 @@ secret = {{ env = "TEAM_SECRET" }}
 token  = {{ env = "SIGNL4_TOKEN" }}
 "#,
         SUB.to_uppercase()
-    ));
+    ))
+    .set("NEXT_AZURE_TOKEN", "next-azure-webhook-token-0123456789");
     folder.write("secrets/admin", "operator-token-0123456789\n");
     folder.write("secrets/azure", "client secret with blanks \r\n");
     folder.write("secrets/team", "abc123\n\n");
