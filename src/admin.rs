@@ -6,22 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::app::Bridge;
 use crate::caller::Presented;
 use crate::configured::Configured;
-use crate::domain::delivery::Destination;
-use crate::domain::id::{DeliveryId, Side, TeamName};
+use crate::domain::delivery::{Class, Destination};
+use crate::domain::id::{DeliveryId, EventId, Side, TeamName};
 use crate::domain::timestamp::Timestamp;
 use crate::problem::Problem;
-use crate::store::{Change, Changed, Health, delivery_states};
+use crate::store::{Change, Changed, DeliveryRow, Health, Hold, delivery_states};
 
 /// A state that takes longer than this to read is no state to be ready in.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,6 +38,7 @@ pub(crate) fn router(bridge: Arc<Bridge>) -> Router {
         .route("/api/deliveries/{id}/replay", post(replay))
         .route("/api/deliveries/{id}/drop", post(drop_delivery))
         .route("/api/events", get(events))
+        .route("/api/events/{id}", get(event))
         .route("/api/pages", get(pages))
         .route("/api/callers", get(callers))
         .route("/api/teams/{team}/pause", post(pause))
@@ -53,11 +55,12 @@ async fn index() -> &'static str {
      GET  /metrics                     Prometheus\n\
      GET  /api/deliveries?state=dead   deliveries, newest first\n\
      GET  /api/events                  events and their verdicts, newest first\n\
+     GET  /api/events/{id}             one event with the body that was received\n\
      GET  /api/pages                   pages that are not ended\n\
      GET  /api/callers                 when each connection and team called last\n\
      POST /api/deliveries/{id}/replay  send a dead delivery again; ?force=true although resolved  (admin token)\n\
      POST /api/deliveries/{id}/drop    give a delivery up                  (admin token)\n\
-     POST /api/teams/{team}/pause?for=1h   hold Raises; Resolved passes    (admin token)\n\
+     POST /api/teams/{team}/pause?for=1h   hold Raises, 7d at most; Resolved passes    (admin token)\n\
      POST /api/teams/{team}/resume                                         (admin token)\n\n\
      The admin token goes in the header `Authorization: Bearer …`.\n"
 }
@@ -100,28 +103,67 @@ async fn readyz(State(bridge): State<Arc<Bridge>>) -> Response {
         credentials: bridge.tokens.status(),
         secure_webhooks: bridge.secure_webhooks.load().status(),
     };
-    (status, Json(body)).into_response()
+    said(status, &body)
 }
 
-async fn metrics(State(bridge): State<Arc<Bridge>>) -> Response {
+/// `OpenMetrics` for those who ask for it, else the older text format, which reads the same lines.
+async fn metrics(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Response {
+    let accepts = |kind: &str| {
+        headers.get_all(header::ACCEPT).iter().any(|value| value.to_str().is_ok_and(|value| value.contains(kind)))
+    };
+    let kind = if accepts("application/openmetrics-text") {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    } else {
+        "text/plain; version=0.0.4; charset=utf-8"
+    };
     let health = bridge.store.health().await.ok();
     bridge.telemetry.configured(bridge.configured.load().well);
     let text = bridge.telemetry.render(health.as_ref(), &bridge.tokens.status(), bridge.clock.now());
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// JSON that ends its line, for those who read it in a terminal.
+fn said(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_string(body) {
+        Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+        Err(error) => {
+            tracing::error!(error = %error, "an answer could not be written as JSON");
+            Problem::Unavailable.into_response()
+        }
+    }
+}
+
+/// The query of a request, or why it is none that is understood.
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
+fn asked<T>(query: Asked<T>, takes: &'static str) -> Result<T, Problem> {
+    query.map(|Query(query)| query).map_err(|_| Problem::BadRequest(takes))
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Listing {
     state: Option<String>,
     limit: Option<usize>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Newest {
+    limit: Option<usize>,
+}
+
+impl Newest {
+    const TAKES: &str = "the query takes `limit`, a whole number, and nothing else";
+}
+
 async fn deliveries(
     State(bridge): State<Arc<Bridge>>,
     headers: HeaderMap,
-    Query(listing): Query<Listing>,
+    query: Asked<Listing>,
 ) -> Result<Response, Problem> {
     may_read(&bridge, &headers)?;
+    let listing = asked(query, "the query takes `state` and `limit`, a whole number, and nothing else")?;
     let state =
         match listing.state.as_deref() {
             None | Some("" | "all") => None,
@@ -129,28 +171,59 @@ async fn deliveries(
                 "state is one of due, leased, done, dead, superseded, confirmed, dropped",
             ))?),
         };
-    let rows = bridge.store.deliveries(state, listing.limit.unwrap_or(ROWS)).await.map_err(|_| Problem::Unavailable)?;
-    Ok(Json(rows).into_response())
+    let limit = listing.limit.unwrap_or(ROWS);
+    let mut rows = bridge.store.deliveries(state, limit).await.map_err(|_| Problem::Unavailable)?;
+    let holds = bridge.store.health().await.map_err(|_| Problem::Unavailable)?.holds;
+    let now = bridge.clock.now();
+    for row in rows.iter_mut().filter(|row| row.state == "due") {
+        row.waits =
+            holds.iter().find(|hold| hold.destination == row.destination).and_then(|hold| waits(row, hold, now));
+    }
+    Ok(said(StatusCode::OK, &rows))
+}
+
+/// What of a destination's standing holds this delivery back.
+fn waits(row: &DeliveryRow, hold: &Hold, now: Timestamp) -> Option<String> {
+    let paused = hold.paused_until.filter(|until| *until > now && row.call.class() == Class::Page);
+    match (paused, hold.denied_since, hold.waits_until) {
+        (Some(until), _, _) => Some(format!("the team is paused until {until}")),
+        (None, Some(since), _) => Some(format!("its destination refuses us since {since}")),
+        (None, None, Some(until)) if until > now => Some(format!("its destination asked us to wait until {until}")),
+        (None, None, _) => None,
+    }
 }
 
 async fn events(
     State(bridge): State<Arc<Bridge>>,
     headers: HeaderMap,
-    Query(listing): Query<Listing>,
+    query: Asked<Newest>,
 ) -> Result<Response, Problem> {
     may_read(&bridge, &headers)?;
-    let rows = bridge.store.events(listing.limit.unwrap_or(ROWS)).await.map_err(|_| Problem::Unavailable)?;
-    Ok(Json(rows).into_response())
+    let limit = asked(query, Newest::TAKES)?.limit.unwrap_or(ROWS);
+    let rows = bridge.store.events(limit).await.map_err(|_| Problem::Unavailable)?;
+    Ok(said(StatusCode::OK, &rows))
+}
+
+async fn event(
+    State(bridge): State<Arc<Bridge>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    may_read(&bridge, &headers)?;
+    let id = EventId::parse(&id).ok_or(Problem::NotFound)?;
+    let event = bridge.store.event(id).await.map_err(|_| Problem::Unavailable)?.ok_or(Problem::NotFound)?;
+    Ok(said(StatusCode::OK, &event))
 }
 
 async fn pages(
     State(bridge): State<Arc<Bridge>>,
     headers: HeaderMap,
-    Query(listing): Query<Listing>,
+    query: Asked<Newest>,
 ) -> Result<Response, Problem> {
     may_read(&bridge, &headers)?;
-    let rows = bridge.store.open_pages(listing.limit.unwrap_or(ROWS)).await.map_err(|_| Problem::Unavailable)?;
-    Ok(Json(rows).into_response())
+    let limit = asked(query, Newest::TAKES)?.limit.unwrap_or(ROWS);
+    let rows = bridge.store.open_pages(limit).await.map_err(|_| Problem::Unavailable)?;
+    Ok(said(StatusCode::OK, &rows))
 }
 
 async fn callers(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -159,10 +232,11 @@ async fn callers(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Resul
     let connections = config.connections.keys().map(|name| (Side::Azure, name.to_string()));
     let teams = config.teams.keys().map(|name| (Side::Signl4, name.to_string()));
     let rows = bridge.store.callers(connections.chain(teams).collect()).await.map_err(|_| Problem::Unavailable)?;
-    Ok(Json(rows).into_response())
+    Ok(said(StatusCode::OK, &rows))
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Replay {
     force: Option<bool>,
 }
@@ -171,9 +245,10 @@ async fn replay(
     State(bridge): State<Arc<Bridge>>,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Query(how): Query<Replay>,
+    query: Asked<Replay>,
 ) -> Result<Response, Problem> {
     may_write(&bridge, &headers)?;
+    let how = asked(query, "the query takes `force`, true or false, and nothing else")?;
     let id = DeliveryId::parse(&id).ok_or(Problem::NotFound)?;
     let change = Change::Replay { id, force: how.force.unwrap_or(false) };
     changed(&bridge, change, "only a dead delivery can be replayed").await
@@ -189,7 +264,11 @@ async fn drop_delivery(
     changed(&bridge, Change::Drop(id), "only a dead or due delivery can be dropped").await
 }
 
+/// A longer pause is a mistake or a team that should not be configured.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_hours(7 * 24);
+
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Span {
     r#for: Option<String>,
 }
@@ -198,12 +277,14 @@ async fn pause(
     State(bridge): State<Arc<Bridge>>,
     headers: HeaderMap,
     Path(team): Path<String>,
-    Query(span): Query<Span>,
+    query: Asked<Span>,
 ) -> Result<Response, Problem> {
     may_write(&bridge, &headers)?;
     let destination = known_team(&bridge, &team)?;
-    let span = span.r#for.as_deref().and_then(crate::config::parse_duration);
-    let until = bridge.clock.now().plus(span.ok_or(Problem::BadRequest("say for how long: ?for=1h"))?);
+    let takes = "say for how long: ?for=1h, 7d at most";
+    let span = asked(query, takes)?.r#for.as_deref().and_then(crate::config::parse_duration);
+    let span = span.filter(|span| *span <= LONGEST_PAUSE).ok_or(Problem::BadRequest(takes))?;
+    let until = bridge.clock.now().plus(span);
     tracing::warn!(destination = %destination, until = %until, "an operator paused a team: its pages wait");
     changed(&bridge, Change::Pause { destination, until }, "").await
 }
@@ -232,12 +313,13 @@ async fn changed(bridge: &Bridge, change: Change, refusal: &'static str) -> Resu
     };
     match bridge.store.change(change).await.map_err(|_| Problem::Unavailable)? {
         Changed::Done => {
-            Ok(Json(json!({ "done": true, "until": until.map(|until| until.to_string()) })).into_response())
+            let body = json!({ "done": true, "until": until.map(|until| until.to_string()) });
+            Ok(said(StatusCode::OK, &body))
         }
         Changed::NotFound => Err(Problem::NotFound),
-        Changed::Not { state: "resolved" } => {
-            Err(Problem::Conflict("Azure has resolved this alert meanwhile; page all the same with force"))
-        }
+        Changed::Not { state: "resolved" } => Err(Problem::Conflict(
+            "Azure has resolved this alert meanwhile: `--force` (in the API `?force=true`) pages all the same",
+        )),
         Changed::Not { .. } => Err(Problem::Conflict(refusal)),
     }
 }

@@ -103,13 +103,28 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(OpenError),
+    /// The operating system or SQLite refuses: the error itself names the file and no mend.
+    #[error("the folder of `[store] url` must exist, be writable for this user and have room")]
+    StoreFolder(#[source] OpenError),
     #[error("cannot listen on {address} (`[server] {key}`)")]
     Listen { address: SocketAddr, key: &'static str, source: std::io::Error },
     #[error("cannot make the admin token file {path}")]
     AdminToken { path: String, source: std::io::Error },
     #[error(transparent)]
     Http(#[from] HttpError),
+}
+
+impl From<OpenError> for BuildError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::File { .. } | OpenError::Sqlite { .. } => Self::StoreFolder(error),
+            OpenError::InUse { .. }
+            | OpenError::NetworkFileSystem { .. }
+            | OpenError::Newer { .. }
+            | OpenError::Damaged { .. } => Self::Store(error),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -134,11 +149,12 @@ pub struct App {
 
 impl App {
     pub async fn build(config: Config, options: Options) -> Result<Self, BuildError> {
-        let admin_token = admin_token(&config)?;
         let rules = Arc::new(ArcSwap::from_pointee(config.rules.clone()));
         let telemetry = Arc::new(Telemetry::default());
         let opened =
             Store::open(&config.store.path, options.clock.clone(), options.slots, intake::duties(&rules, &telemetry))?;
+        // After the store: where its folder is at fault, the store says so.
+        let admin_token = admin_token(&config)?;
         if opened.interrupted > 0 {
             tracing::warn!(
                 attempts = opened.interrupted,

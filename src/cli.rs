@@ -82,14 +82,16 @@ enum Command {
     },
     /// Hold a team's new pages for a while; what Azure resolves meanwhile wakes nobody.
     Pause {
+        /// NAME of `[signl4.NAME]`.
         #[arg(long)]
         team: String,
-        /// Such as `30m`, `1h`, `2d`.
+        /// Such as `30m`, `1h`, `2d`; 7d at most.
         #[arg(long = "for", value_name = "SPAN")]
         span: String,
     },
     /// End a pause; what still fires is paged.
     Resume {
+        /// NAME of `[signl4.NAME]`.
         #[arg(long)]
         team: String,
     },

@@ -1,6 +1,5 @@
 //! The one place where errors become status codes. What the caller learns is what stands here, and no more.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -55,7 +54,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), Json(json!({ "error": self.text() }))).into_response();
+        let body = format!("{}\n", json!({ "error": self.text() }));
+        let mut response = (self.status(), [(header::CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
         match self {
             Self::Unavailable => {

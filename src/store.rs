@@ -37,7 +37,7 @@ use crate::domain::timestamp::{Timestamp, readable};
 
 pub(crate) use file::private as private_file;
 pub use operate::{Change, Changed};
-pub use read::{Caller, DeliveryRow, EventRow, Health, OpenPage, delivery_states};
+pub use read::{Caller, DeliveryRow, EventRow, Health, OpenPage, StoredEvent, delivery_states};
 pub use slots::Slots;
 
 /// How many events, and how much of them, may wait for the writer; beyond that the caller hears `Overloaded` at once.
@@ -271,6 +271,11 @@ impl Store {
     /// When each of these was heard last.
     pub async fn callers(&self, callers: Vec<(Side, String)>) -> Result<Vec<Caller>, StoreError> {
         Self::read(&self.listings, move |reader| reader.callers(callers)).await
+    }
+
+    /// One event with its body.
+    pub async fn event(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError> {
+        Self::read(&self.listings, move |reader| reader.event(id)).await
     }
 
     pub async fn known(&self, alert: AlertKey) -> Result<Known, StoreError> {

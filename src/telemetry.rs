@@ -267,7 +267,10 @@ pub enum LogFormat {
 /// Sends the log to standard error. `RUST_LOG` chooses; without it the bridge speaks at `info`.
 pub fn start_log(format: LogFormat, quiet: bool) {
     let default = if quiet { "off" } else { "info" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let wish = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|wish| !wish.trim().is_empty());
+    let wished = wish.as_deref().map(EnvFilter::try_new).transpose();
+    let refused = wished.as_ref().err().map(ToString::to_string);
+    let filter = wished.ok().flatten().unwrap_or_else(|| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -278,5 +281,11 @@ pub fn start_log(format: LogFormat, quiet: bool) {
     };
     if started.is_err() {
         tracing::debug!("the log was started before");
+    }
+    if let Some(error) = refused {
+        tracing::warn!(
+            error,
+            "RUST_LOG is not understood and has no effect; write such as `info` or `signl4_azure_bridge=debug`"
+        );
     }
 }

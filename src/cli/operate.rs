@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::{Status, complain};
+use crate::admin::LONGEST_PAUSE;
 use crate::app::admin_token_path;
 use crate::config::Config;
 
@@ -37,9 +38,18 @@ impl Wish {
 
 /// Asks the bridge that the configuration describes.
 pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io::Result<Status> {
+    if let Wish::Pause { span, .. } = wish
+        && crate::config::parse_duration(span).is_none_or(|span| span > LONGEST_PAUSE)
+    {
+        return Ok(complain(&format!(
+            "error: --for is `{span}`; write a span such as `30m`, `1h` or `2d`, 7d at most"
+        )));
+    }
+    let file = admin_token_path(&config.store.path);
+    // Reads on loopback need no token, so a missing one counts only where the bridge asks for it.
     let token = match &config.server.admin_token {
-        Some(token) => token.expose().to_owned(),
-        None => std::fs::read_to_string(admin_token_path(&config.store.path)).unwrap_or_default(),
+        Some(token) => Ok(token.expose().to_owned()),
+        None => std::fs::read_to_string(&file),
     };
     let address = config.server.admin_listen;
     let answer = super::run::block_on(async {
@@ -47,7 +57,7 @@ pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io:
         let request = client
             .request(wish.method(), format!("http://{address}{}", wish.path()))
             .timeout(std::time::Duration::from_secs(15))
-            .bearer_auth(token.trim());
+            .bearer_auth(token.as_deref().unwrap_or_default().trim());
         let response = request.send().await?;
         let status = response.status();
         Ok::<_, reqwest::Error>((status, response.text().await?))
@@ -55,7 +65,7 @@ pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io:
     let (status, text) = match answer {
         Ok(answer) => answer,
         Err(error) => {
-            let why = error.without_url();
+            let why = if error.is_timeout() { "no answer in time".to_owned() } else { innermost(&error) };
             return Ok(failed(&format!(
                 "error: no bridge answers on {address} (`[server] admin_listen`): {why}; is `serve` running with this configuration?"
             )));
@@ -65,9 +75,15 @@ pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io:
     if !status.is_success() {
         let why = body.get("error").and_then(Value::as_str).unwrap_or("no reason given");
         return Ok(failed(&match status.as_u16() {
-            401 => {
-                "error: the bridge does not take this admin token: use the configuration that it runs with".to_owned()
-            }
+            401 => match token {
+                Ok(_) => "error: the bridge does not take this admin token: use the configuration that it runs with"
+                    .to_owned(),
+                Err(error) => format!(
+                    "error: cannot read the admin token file {}: {error}; run this as the bridge's user and with the \
+                     configuration that it runs with, or set `[server] admin_token`",
+                    file.display()
+                ),
+            },
             404 => match wish {
                 Wish::Pause { team, .. } | Wish::Resume { team } => format!("error: no team `{team}` is configured"),
                 Wish::Replay { id, .. } | Wish::Drop { id } => {
@@ -75,11 +91,12 @@ pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io:
                 }
                 Wish::List { .. } => format!("error: {why}"),
             },
+            400 | 409 => format!("error: {why}"),
             status => format!("error: {why} (status {status})"),
         }));
     }
     match wish {
-        Wish::List { json: true, .. } => writeln!(out, "{text}")?,
+        Wish::List { json: true, .. } => writeln!(out, "{}", text.trim_end())?,
         Wish::List { state, .. } => table(&body, state, out)?,
         Wish::Replay { id, .. } => writeln!(out, "{id} goes out again now")?,
         Wish::Drop { id } => writeln!(out, "{id} is dropped")?,
@@ -97,26 +114,43 @@ fn failed(text: &str) -> Status {
     Status::Failed
 }
 
+/// What went wrong at the bottom: the layers above only say that a request failed.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 fn table(body: &Value, state: &str, out: &mut dyn Write) -> std::io::Result<()> {
     let rows = body.as_array().map_or(&[][..], Vec::as_slice);
     if rows.is_empty() {
         return writeln!(out, "no {}deliveries", if state == "all" { String::new() } else { format!("{state} ") });
     }
-    writeln!(out, "{:36}  {:10}  {:12}  {:>7}  {:20}  what", "id", "state", "kind", "attempt", "since")?;
-    for row in rows {
-        let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or("");
-        let attempt = row.get("attempt").and_then(Value::as_u64).unwrap_or(0);
-        let since = text("created_at");
-        let since: String = since.chars().take(19).collect();
-        let title = row.pointer("/call/body/Title").and_then(Value::as_str);
-        let what = format!("{}  {}  {}", text("destination"), title.unwrap_or(""), text("note"));
-        writeln!(
-            out,
-            "{:36}  {:10}  {:12}  {attempt:>7}  {since:20}  {what}",
-            text("id"),
-            text("state"),
-            text("kind")
-        )?;
+    let heads = ["id", "state", "kind", "attempt", "since", "destination", "what"];
+    let lines: Vec<[String; 7]> = rows.iter().map(cells).collect();
+    let widths: [usize; 7] = std::array::from_fn(|at| {
+        let cells = lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.chars().count());
+        cells.chain(heads.get(at).map(|head| head.len())).max().unwrap_or(0)
+    });
+    for line in std::iter::once(heads.map(str::to_owned)).chain(lines) {
+        let padded: Vec<String> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "{}", padded.join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// A delivery as a line of the table; what was said of it last stands at the end, because it is long.
+fn cells(row: &Value) -> [String; 7] {
+    let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+    let attempt = row.get("attempt").and_then(Value::as_u64).unwrap_or(0).to_string();
+    // Without fractions of a second: `2026-11-24T03:00:00Z`.
+    let created = text("created_at");
+    let since: String = created.chars().take(19).chain(std::iter::once('Z')).collect();
+    let title = row.pointer("/call/body/Title").or_else(|| row.get("title")).and_then(Value::as_str).unwrap_or("");
+    let waits = text("waits");
+    let said = [title.to_owned(), if waits.is_empty() { text("note") } else { waits }];
+    let what: Vec<String> = said.into_iter().filter(|part| !part.is_empty()).collect();
+    [text("id"), text("state"), text("kind"), attempt, since, text("destination"), what.join(": ")]
 }

@@ -114,8 +114,13 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = format!("error: {error}");
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        // SQLite's errors say the same twice: once plain, once with the number in front.
+        let plain = text.rsplit(": ").next().unwrap_or(&text);
+        if !said.ends_with(plain) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         source = cause.source();
     }
     text

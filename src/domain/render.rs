@@ -159,7 +159,8 @@ pub fn render_unreadable(problem: &str, connection: &ConnectionName) -> Rendered
         title: text::clip(&format!("Unreadable Azure alert on connection {connection}"), TITLE_CHARS),
         message: format!(
             "Azure sent an alert that the bridge cannot read: {}.\n\
-             Look into the Azure portal now: something fired. The body is kept in the bridge.\n\
+             Look into the Azure portal now: something fired. The body is kept: see \
+             /api/events on the admin listener.\n\
              Acknowledging will not reach Azure.",
             text::clip(&text::one_line(problem), 500)
         ),

@@ -1,9 +1,11 @@
 //! Questions to the store that change nothing: listings, health, one alert's rows. On a connection of their own.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::rows::{self, state};
@@ -29,7 +31,24 @@ pub struct DeliveryRow {
     pub finished_at: Option<Timestamp>,
     pub outcome: Option<String>,
     pub note: Option<String>,
+    /// Title of the page that it is about; of the latest page, where it is about an alert.
+    pub title: Option<String>,
+    /// What holds it back, as of the listing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
     pub call: Call,
+}
+
+/// An event with what was received.
+#[derive(Clone, Debug, Serialize)]
+pub struct StoredEvent {
+    #[serde(flatten)]
+    pub row: EventRow,
+    /// The few that are kept; never credentials.
+    pub headers: BTreeMap<String, String>,
+    pub body_bytes: usize,
+    /// As text; bytes that are no UTF-8 are replaced.
+    pub body: String,
 }
 
 /// An event as an operator sees it, without its body.
@@ -64,8 +83,10 @@ pub struct OpenPage {
     pub team: TeamName,
     pub route: Option<String>,
     pub title: String,
-    #[serde(flatten)]
-    pub phase: Phase,
+    pub phase: &'static str,
+    /// A held page: until when.
+    #[serde(serialize_with = "readable::optional", skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     pub signl4: Option<PageState>,
     pub acknowledged_by: Option<String>,
     #[serde(serialize_with = "readable::time")]
@@ -74,6 +95,12 @@ pub struct OpenPage {
 
 impl From<Page> for OpenPage {
     fn from(page: Page) -> Self {
+        let (phase, until) = match page.phase {
+            Phase::Held { until } => ("held", Some(until)),
+            Phase::Raising => ("raising", None),
+            Phase::Raised => ("raised", None),
+            Phase::Ended { .. } => ("ended", None),
+        };
         Self {
             signl4: page.signl4.settled(),
             id: page.id,
@@ -81,7 +108,8 @@ impl From<Page> for OpenPage {
             team: page.team,
             route: page.route,
             title: page.title,
-            phase: page.phase,
+            phase,
+            until,
             acknowledged_by: page.acknowledged_by,
             created_at: page.created_at,
         }
@@ -143,13 +171,18 @@ impl Reader {
         self.with(|connection| {
             let rows = connection
                 .prepare_cached(&format!(
-                    "SELECT id, state, kind, destination, attempt, created_at, due, finished_at, outcome, note, call
+                    "SELECT id, state, kind, destination, attempt, created_at, due, finished_at, outcome, note, call,
+                            coalesce((SELECT json_extract(state, '$.title') FROM page WHERE page.id = delivery.page),
+                                     (SELECT json_extract(state, '$.title') FROM page WHERE page.alert = delivery.alert
+                                      ORDER BY number DESC LIMIT 1))
                      FROM delivery WHERE {which} ORDER BY seq DESC LIMIT ?2",
                 ))?
                 .query_map(params![wanted, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                    let number: i64 = row.get(1)?;
+                    let note: Option<String> = row.get(9)?;
                     Ok(DeliveryRow {
                         id: DeliveryId::new(row.get(0)?),
-                        state: state::name(row.get(1)?),
+                        state: state::name(number),
                         kind: row.get(2)?,
                         destination: Destination::stored(row.get(3)?),
                         attempt: row.get(4)?,
@@ -157,8 +190,10 @@ impl Reader {
                         due: Timestamp::from_millis(row.get(6)?),
                         finished_at: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_millis),
                         outcome: row.get(8)?,
-                        note: row.get(9)?,
+                        note: if number == state::CONFIRMED { Some(confirmed(note.as_deref())) } else { note },
                         call: rows::json(row, 10)?,
+                        title: row.get(11)?,
+                        waits: None,
                     })
                 })?
                 .collect::<Result<_, _>>()?;
@@ -172,18 +207,7 @@ impl Reader {
                 .prepare_cached(
                     "SELECT uuid, received_at, side, source, kind, reason, alert, page FROM event ORDER BY id DESC LIMIT ?1",
                 )?
-                .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-                    Ok(EventRow {
-                        id: EventId::new(row.get(0)?),
-                        received_at: Timestamp::from_millis(row.get(1)?),
-                        side: row.get(2)?,
-                        source: row.get(3)?,
-                        kind: row.get(4)?,
-                        reason: row.get(5)?,
-                        alert: row.get(6)?,
-                        page: row.get(7)?,
-                    })
-                })?
+                .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], event)?
                 .collect::<Result<_, _>>()?;
             Ok(rows)
         })
@@ -201,6 +225,28 @@ impl Reader {
                 let last: Option<i64> = query.query_row([side.as_str(), &source], |row| row.get(0)).optional()?;
                 found.push(Caller { side, source, last_received_at: last.map(Timestamp::from_millis) });
             }
+            Ok(found)
+        })
+    }
+
+    pub(super) fn event(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError> {
+        self.with(|connection| {
+            let found = connection
+                .prepare_cached(
+                    "SELECT uuid, received_at, side, source, kind, reason, alert, page, headers, body FROM event WHERE uuid = ?1",
+                )?
+                .query_row([id.uuid()], |row| {
+                    let kept = row.get_ref(9)?.as_blob()?;
+                    let body = lz4_flex::decompress_size_prepended(kept)
+                        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(9, Type::Blob, error.into()))?;
+                    Ok(StoredEvent {
+                        row: event(row)?,
+                        headers: rows::json(row, 8)?,
+                        body_bytes: body.len(),
+                        body: String::from_utf8_lossy(&body).into_owned(),
+                    })
+                })
+                .optional()?;
             Ok(found)
         })
     }
@@ -241,6 +287,28 @@ impl Reader {
                 holds: holds::all(connection)?,
             })
         })
+    }
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    Ok(EventRow {
+        id: EventId::new(row.get(0)?),
+        received_at: Timestamp::from_millis(row.get(1)?),
+        side: row.get(2)?,
+        source: row.get(3)?,
+        kind: row.get(4)?,
+        reason: row.get(5)?,
+        alert: row.get(6)?,
+        page: row.get(7)?,
+    })
+}
+
+/// The note of an attempt is out of date once an event has shown that the call arrived.
+fn confirmed(note: Option<&str>) -> String {
+    let by = "an event of the other side shows that it arrived";
+    match note.filter(|note| !note.is_empty()) {
+        Some(note) => format!("{by}; the last attempt said: {note}"),
+        None => by.to_owned(),
     }
 }
 

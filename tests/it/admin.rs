@@ -1,11 +1,16 @@
 //! The admin listener: readiness, metrics, reads and writes, and the reload that changes nothing when it is wrong.
 
 use serde_json::Value;
+use signl4_azure_bridge::domain::delivery::Destination;
+use signl4_azure_bridge::domain::id::TeamName;
 use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric};
 use signl4_azure_bridge::simulator::calls::Operation;
 use signl4_azure_bridge::simulator::faults::{Door, Fault};
 
-use crate::town::Town;
+use signl4_azure_bridge::simulator::scene::AZURE_TOKEN;
+use signl4_azure_bridge::store::Change;
+
+use crate::town::{Plan, Town};
 
 fn alert() -> AlertSpec {
     AlertSpec::metric("CPU above 90 %", "vm-web-1", Metric::default())
@@ -79,6 +84,8 @@ async fn writes_need_the_token_that_is_made_beside_the_store() {
         ("/api/deliveries/00000000-0000-0000-0000-000000000000/drop".to_owned(), 404),
         ("/api/teams/ops/pause?for=1h".to_owned(), 200),
         ("/api/teams/ops/pause".to_owned(), 400),
+        ("/api/teams/ops/pause?for=8d".to_owned(), 400),
+        ("/api/teams/ops/pause?for=1h&till=2h".to_owned(), 400),
         ("/api/teams/ops/resume".to_owned(), 200),
         ("/api/teams/nobody/resume".to_owned(), 404),
     ] {
@@ -88,8 +95,72 @@ async fn writes_need_the_token_that_is_made_beside_the_store() {
     }
     assert_eq!(get(&town, "/api/deliveries?state=nonsense").await.0, 400);
     assert_eq!(get(&town, "/api/nonsense").await.0, 404);
+    for path in ["/api/events?state=dead", "/api/events?limit=abc", "/api/pages?team=ops", "/api/deliveries?limit=-1"] {
+        let (status, body) = get(&town, path).await;
+        assert_eq!((status, body["error"].is_string()), (400, true), "{path}: {body}");
+    }
     town.settle().await;
     town.page(&alert);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn what_was_received_can_be_read_again() {
+    let town = Town::new().await;
+    let sent = "{\"essentials\": nothing that anybody understands ä";
+    let endpoint = format!("{}/azure/contoso", town.url);
+    let answer = town.http.post(&endpoint).basic_auth("azure", Some(AZURE_TOKEN)).body(sent).send().await.unwrap();
+    let stored: Value = answer.json().await.unwrap();
+    let (status, event) = get(&town, &format!("/api/events/{}", stored["event"].as_str().unwrap())).await;
+    assert_eq!((status, event["body"].as_str()), (200, Some(sent)), "{event}");
+    assert_eq!(
+        (&event["reason"], event["body_bytes"].as_u64()),
+        (&Value::from("unreadable"), u64::try_from(sent.len()).ok())
+    );
+    assert!(!event.to_string().contains(AZURE_TOKEN), "{event}");
+    for id in ["00000000-0000-0000-0000-000000000000", "nonsense"] {
+        assert_eq!(get(&town, &format!("/api/events/{id}")).await.0, 404, "{id}");
+    }
+    town.settle().await;
+    town.close().await;
+}
+
+#[tokio::test]
+async fn listings_say_what_is_held_and_until_when() {
+    let routes = "[[route]]\nname = \"all\"\nteam = \"ops\"\ngrace = \"5m\"\n";
+    let town = Town::with(Plan { routes, ..Plan::default() }).await;
+    town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    let (_, pages) = get(&town, "/api/pages").await;
+    assert_eq!((&pages[0]["phase"], &pages[0]["until"]), (&Value::from("held"), &Value::from("2026-11-24T03:05:00Z")));
+    let ops = Destination::team(&TeamName::parse("ops").unwrap());
+    let until = town.clock.now().plus(std::time::Duration::from_hours(1));
+    town.bridge.store.change(Change::Pause { destination: ops.clone(), until }).await.unwrap();
+    town.after(std::time::Duration::from_mins(6)).await;
+    let (_, due) = get(&town, "/api/deliveries?state=due").await;
+    assert_eq!(due[0]["waits"], "the team is paused until 2026-11-24T04:00:00Z", "{due}");
+    town.bridge.store.change(Change::Resume { destination: ops }).await.unwrap();
+    town.settle().await;
+    let (_, done) = get(&town, "/api/deliveries").await;
+    assert_eq!((&done[0]["waits"], done[0]["title"].is_string()), (&Value::Null, true), "{done}");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let town = Town::new().await;
+    for (accept, kind) in [
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+    ] {
+        let answer = town.http.get(format!("{}/metrics", town.admin)).header("accept", accept).send().await.unwrap();
+        assert_eq!(answer.headers()["content-type"], kind, "{accept}");
+    }
+    let body = town.http.get(format!("{}/readyz", town.admin)).send().await.unwrap().text().await.unwrap();
+    assert!(body.ends_with("}\n"), "{body}");
     town.close().await;
 }
 

@@ -81,6 +81,21 @@ fn wrong_usage_and_wrong_configuration_are_status_2() {
 }
 
 #[test]
+fn a_store_without_a_folder_is_blamed_on_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("bridge.toml");
+    let text = std::fs::read_to_string(project("deploy/bridge.example.toml")).unwrap();
+    let text = text.replacen("sqlite:", "sqlite:nowhere/", 1);
+    std::fs::write(&config, text).unwrap();
+    let serve = bridge(&["--config", config.to_str().unwrap(), "serve"]);
+    assert_eq!(serve.status.code(), Some(2));
+    let said = said(&serve);
+    assert!(said.contains("the folder of `[store] url` must exist, be writable"), "{said}");
+    assert!(said.contains("nowhere/") && said.contains("No such file"), "{said}");
+    assert!(!said.contains("admin token"), "{said}");
+}
+
+#[test]
 fn check_passes_on_what_is_shipped_and_fails_on_a_failing_example() {
     let shipped = with_example(&["check"]);
     assert_eq!(shipped.status.code(), Some(0), "{}", said(&shipped));
@@ -137,15 +152,26 @@ async fn commands_to_a_running_bridge_go_through_its_admin_listener() {
     let (status, again) = run(&["deliveries", "replay", &id]);
     assert_eq!(status, Some(1));
     assert!(again.contains("only a dead delivery"), "{again}");
+    for span in ["1x", "8d"] {
+        let (status, wrong) = run(&["pause", "--team", "ops", "--for", span]);
+        assert_eq!(status, Some(2));
+        assert!(wrong.contains(&format!("--for is `{span}`; write a span such as")), "{wrong}");
+    }
     assert_eq!(run(&["pause", "--team", "ops", "--for", "1h"]).0, Some(0));
     assert_eq!(run(&["resume", "--team", "ops"]).0, Some(0));
     let (status, unknown) = run(&["resume", "--team", "dba"]);
     assert_eq!(status, Some(1));
     assert!(unknown.contains("dba"), "{unknown}");
+    let token = town.folder.path().join("bridge.admin-token");
+    std::fs::rename(&token, town.folder.path().join("elsewhere")).unwrap();
+    let (status, missing) = run(&["resume", "--team", "ops"]);
+    assert_eq!(status, Some(1));
+    assert!(missing.contains("cannot read the admin token file") && missing.contains("No such file"), "{missing}");
     let text = std::fs::read_to_string(&config).unwrap().replacen(admin, "127.0.0.1:1", 1);
     std::fs::write(&config, text).unwrap();
     let (status, gone) = run(&["deliveries", "list"]);
     assert_eq!(status, Some(1));
     assert!(gone.contains("no bridge answers on 127.0.0.1:1"), "{gone}");
+    assert!(gone.contains("Connection refused"), "{gone}");
     town.close().await;
 }
