@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::domain::after::Next;
 use crate::domain::decide::{Owed, Verdict, decide, record};
 use crate::domain::delivery::{Attempted, Call, Learned, Outcome};
-use crate::domain::event::{Condition, Event, EventKind, Notification};
+use crate::domain::event::{Condition, Detail, Event, EventKind, Notification};
 use crate::domain::id::{ConnectionName, EventId, digest};
 use crate::domain::page::Known;
 use crate::domain::render::compose;
@@ -29,7 +29,7 @@ pub fn explain(
     match azure::parse::parse(body) {
         Err(error) => {
             writeln!(out, "Unreadable: {error}")?;
-            writeln!(out, "It would be kept, answered 200, and paged to the fallback team as an unreadable alert.\n")?;
+            writeln!(out, "It would be kept, answered 200, and paged to the fallback team as an unreadable alert.")?;
             let Some(name) = connection.or_else(|| config.connections.keys().next()) else { return Ok(()) };
             let kind =
                 EventKind::Unreadable { connection: name.clone(), digest: digest(body), problem: error.to_string() };
@@ -70,7 +70,7 @@ fn understood(
             out,
             "\nThe connection does not list the subscription {shown}: the alert would be kept and not paged,"
         )?;
-        writeln!(out, "and once a day the fallback team would get this notice:\n")?;
+        writeln!(out, "and once a day the fallback team would get this notice:")?;
         let kind = EventKind::Foreign { connection: name, subscription };
         return requests(config, &judge(config, &Known::default(), kind, now), out);
     }
@@ -110,9 +110,21 @@ fn describe(notification: &Notification, out: &mut dyn Write) -> io::Result<()> 
         writeln!(out, "Custom      {name} = {value}")?;
     }
     if let Some(legacy) = &notification.legacy {
-        writeln!(out, "Schema      {legacy}: switch the common alert schema on in the action group")?;
+        let budget = matches!(notification.detail, Detail::Budget { .. });
+        let mend = if budget { "" } else { ": switch the common alert schema on in the action group" };
+        writeln!(out, "Schema      {legacy}{mend}")?;
     }
-    let back = if notification.id.is_writable() { "yes" } else { "no: this id cannot be changed in Azure" };
+    let back = if notification.is_test() {
+        "no: the alert behind a test notification does not exist"
+    } else if notification.id.is_writable() {
+        "yes"
+    } else if matches!(notification.detail, Detail::Budget { .. }) {
+        "no: Azure keeps no alert for a budget"
+    } else if notification.legacy.is_some() {
+        "no: the old payload does not tell the alert's id"
+    } else {
+        "no: this id cannot be changed in Azure"
+    };
     writeln!(out, "Write-back  {back}")
 }
 

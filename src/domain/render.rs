@@ -284,7 +284,8 @@ fn message(notification: &Notification, said: &Said, title: &str) -> String {
     );
     let mut body = text::clip(&text::lines(&lines), MESSAGE_CHARS);
     if body.is_empty() {
-        "Azure sent no details; look at the alert in the Azure portal.".clone_into(&mut body);
+        let of = notification.id.subscription().map(|id| format!(" of subscription {}", text::clip(id.as_str(), 64)));
+        body = format!("Azure sent no details; look at the alerts{} in the Azure portal.", of.unwrap_or_default());
     }
     body
 }
@@ -294,7 +295,9 @@ fn write_back_note(notification: &Notification) -> Option<String> {
     if notification.is_test() {
         return Some("Test notification: acknowledging it will not reach Azure.".to_owned());
     }
-    if let Some(shape) = &notification.legacy {
+    // The common alert schema would not make a budget one that can be changed.
+    let is_budget = matches!(notification.detail, Detail::Budget { .. });
+    if let Some(shape) = notification.legacy.as_ref().filter(|_| !is_budget) {
         return Some(format!(
             "Acknowledging will not reach Azure: this action group sends the old payload ({shape}). \
              Turn on its common alert schema."

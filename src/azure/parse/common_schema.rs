@@ -31,7 +31,7 @@ pub(super) fn notification(data: &Object<'_>) -> Result<Notification, ParseError
         severity: essentials.text("severity").and_then(|text| Severity::parse(&text)),
         signal: essentials.text("signalType"),
         monitoring_service,
-        items: essentials.texts("configurationItems").into_iter().take(KEPT).collect(),
+        items: items(&essentials, &context),
         description: essentials.text("description"),
         custom: custom(data, &context, &detail),
         detail,
@@ -40,6 +40,21 @@ pub(super) fn notification(data: &Object<'_>) -> Result<Notification, ParseError
         targets,
         digest: String::new(),
     })
+}
+
+/// What is affected. Log alerts of the first generation name only the first there, and all of them in their context.
+fn items(essentials: &Object<'_>, context: &Object<'_>) -> Vec<String> {
+    let name = |item: &str| item.rsplit('/').next().unwrap_or(item).to_lowercase();
+    let mut items: Vec<String> = essentials.texts("configurationItems").into_iter().take(KEPT).collect();
+    let affected = context.texts("AffectedConfigurationItems");
+    // Where the first is not among them, they are something else, such as values of a dimension.
+    let same = affected.iter().any(|item| items.first().is_some_and(|first| name(first) == name(item)));
+    for item in affected.into_iter().filter(|_| same) {
+        if items.len() < KEPT && !items.iter().any(|known| name(known) == name(&item)) {
+            items.push(item);
+        }
+    }
+    items
 }
 
 /// The id that Azure gave; where it is missing, one made of what is the same in Fired and Resolved.

@@ -12,6 +12,8 @@ use crate::lenient::{self, Object};
 
 /// Members under which a custom payload of an old log alert has its rule.
 const RULE_NAMES: [&str; 4] = ["alertname", "alertrulename", "alertrule", "alert_name"];
+/// Members of a custom payload that tell a person nothing: what Azure is asked to add, and the subscription.
+const SILENT: [&str; 3] = ["includesearchresults", "subscription", "subscriptionid"];
 
 pub(super) fn notification(root: &Object<'_>, schema: Option<String>) -> Result<Notification, ParseError> {
     let data = root.object("data");
@@ -213,7 +215,7 @@ fn custom(root: &Object<'_>, rule: String) -> Notification {
         severity: root.text("severity").and_then(|text| Severity::parse(&text)),
         signal: Some("Log".to_owned()),
         rule: Some(rule),
-        detail: context::generic(root, &RULE_NAMES),
+        detail: context::generic(root, &[RULE_NAMES.as_slice(), &SILENT].concat()),
         ..bare(AlertId::derived(subscription, &parts), "custom JSON of a log alert")
     }
 }

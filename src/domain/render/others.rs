@@ -43,7 +43,25 @@ pub(super) fn prometheus(notification: &Notification) -> Said {
     said
 }
 
+/// `resultcount`, `#searchresultcount`, as the custom JSON of log alerts calls it.
+fn counts_results(name: &str) -> bool {
+    let plain: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+    matches!(plain.to_ascii_lowercase().as_str(), "resultcount" | "searchresultcount")
+}
+
+/// `3 results`.
+fn results(count: &str) -> Option<String> {
+    let count: f64 = count.trim().parse().ok().filter(|count: &f64| count.is_finite())?;
+    let noun = if count.total_cmp(&1.0).is_eq() { "result" } else { "results" };
+    Some(format!("{} {noun}", decimal(count, 0)))
+}
+
 fn number(value: &str) -> String {
+    // Prometheus' own templates write thousandths as `12.7m`.
+    let thousandths = value.trim().strip_suffix('m').and_then(|number| number.parse::<f64>().ok());
+    if let Some(number) = thousandths.filter(|number| number.is_finite()) {
+        return decimal(number / 1_000.0, 0);
+    }
     value.trim().parse::<f64>().map_or_else(|_| text::clip(&text::one_line(value), 24), |value| decimal(value, 0))
 }
 
@@ -137,6 +155,10 @@ fn amount(text: Option<&str>) -> Option<f64> {
 pub(super) fn generic(notification: &Notification, facts: &[(String, String)]) -> Said {
     let mut said = Said { shows_severity: true, lead: subject(notification), ..Said::default() };
     said.link = facts.iter().find(|(_, value)| text::is_web_address(value)).map(|(_, link)| ("More", link.clone()));
+    if let Some(found) = facts.iter().find(|(name, _)| counts_results(name)).and_then(|(_, count)| results(count)) {
+        said.joint = ": ";
+        said.fact = found;
+    }
     said.lines.extend(
         facts
             .iter()
