@@ -50,7 +50,7 @@ enum Command {
         /// End after the story; status 1 if the two sides disagree at its end.
         #[arg(long)]
         exit: bool,
-        /// Play the story this many times faster.
+        /// Play the story this many times faster; 50 at most.
         #[arg(long, default_value_t = 1.0)]
         speed: f64,
     },

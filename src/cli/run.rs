@@ -16,6 +16,9 @@ use crate::demo;
 use crate::doctor::{Style, diagnose, report};
 use crate::simulator::simulate::{self, SimulateOptions};
 
+/// Of the demo's story.
+const FASTEST: f64 = 50.0;
+
 /// Runs a future on a runtime of its own.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
@@ -67,6 +70,11 @@ pub(super) fn demo(exit: bool, speed: f64) -> std::io::Result<Status> {
     if !(speed.is_finite() && speed > 0.0) {
         return Ok(complain("error: --speed takes a number above 0"));
     }
+    if speed > FASTEST {
+        return Ok(complain(&format!(
+            "error: --speed takes {FASTEST} at most: a faster story is over before the bridge has done its part"
+        )));
+    }
     block_on(async {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
@@ -76,6 +84,12 @@ pub(super) fn demo(exit: bool, speed: f64) -> std::io::Result<Status> {
 }
 
 pub(super) fn simulate(options: SimulateOptions) -> std::io::Result<Status> {
+    let is_url = |text: &str| {
+        reqwest::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    };
+    if let Some(url) = options.bridge_url.as_deref().filter(|url| !is_url(url)) {
+        return Ok(complain(&format!("error: --bridge-url is `{url}`; write it such as http://127.0.0.1:8080")));
+    }
     block_on(async {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;

@@ -33,15 +33,20 @@ pub(super) fn introduce(stage: &Stage, tell: &mut Narrator<'_>) -> Result<(), De
         ("SIGNL4", signl4.clone(), "simulated, likewise"),
         ("bridge", format!("http://{webhooks}"), "webhooks"),
         ("", format!("http://{admin}"), "health, metrics, what operators ask"),
-        ("files", folder.to_string(), "bridge.toml, routes/, bridge.db"),
+        // Temporary folders have long names.
+        ("files", folder.to_string(), ""),
+        ("", String::new(), "bridge.toml, routes/, bridge.db"),
     ] {
-        tell.line(&format!("  {name:<7} {place:<23} {what}"))?;
+        tell.line(format!("  {name:<7} {place:<23} {what}").trim_end())?;
     }
     let fire = format!(
         "{{\"id\":\"{ALERT}\",\"rule\":\"CPU above 90 %\",\"resource\":\"vm-web-9\",\"resource_group\":\"rg-web\"}}"
     );
     let steps = [
-        ("An alert fires: a page comes", vec![format!("curl -X POST {azure}/_simulator/fire -d '{fire}'")]),
+        (
+            "An alert fires: a page comes (once; for another, leave out \"id\")",
+            vec![format!("curl -X POST {azure}/_simulator/fire -d '{fire}'")],
+        ),
         (
             "Jane acknowledges it on her phone",
             vec![format!(
@@ -68,8 +73,8 @@ pub(super) fn introduce(stage: &Stage, tell: &mut Narrator<'_>) -> Result<(), De
             ],
         ),
         (
-            "SIGNL4 is away for half a minute; fire and watch",
-            vec![format!("curl -X POST {signl4}/_simulator/door -d '{{\"door\":\"unavailable\",\"seconds\":30}}'")],
+            "SIGNL4 is away for ten seconds; fire, and the page comes after them",
+            vec![format!("curl -X POST {signl4}/_simulator/door -d '{{\"door\":\"unavailable\",\"seconds\":10}}'")],
         ),
     ];
     for (title, lines) in steps {

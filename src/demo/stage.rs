@@ -27,7 +27,8 @@ pub(super) const RICHARD: &str = "Richard Roe";
 
 const PAYMENTS_SECRET: &str = "paymentssecret1";
 /// Proves to the bridge that it is Azure, or SIGNL4, that calls; in real life they are two, and random.
-const WEBHOOK_TOKEN: &str = "demo-token-of-both-webhooks";
+const AZURE_TOKEN: &str = "demo-token-of-azures-webhook";
+const SIGNL4_TOKEN: &str = "demo-token-of-signl4s-webhook";
 
 const BRIDGE_TOML: &str = include_str!("example/bridge.toml");
 const ROUTES: [(&str, &str); 3] = [
@@ -90,9 +91,9 @@ impl Stage {
         scene.signl4.add_team(PAYMENTS, PAYMENTS_SECRET);
         scene.signl4.add_person(PAYMENTS, RICHARD, "richard.roe@example.com")?;
         scene.azure.webhooks().set_time_scale(whole(AZURE_FASTER * faster(speed)));
-        scene.azure.add_webhook(&format!("http://azure:{WEBHOOK_TOKEN}@{listen}/azure/contoso"), None);
+        scene.azure.add_webhook(&format!("http://azure:{AZURE_TOKEN}@{listen}/azure/contoso"), None);
         // One outbound webhook for both teams of the account.
-        scene.signl4.add_hook(&format!("http://signl4:{WEBHOOK_TOKEN}@{listen}/signl4/ops"), None)?;
+        scene.signl4.add_hook(&format!("http://signl4:{SIGNL4_TOKEN}@{listen}/signl4/ops"), None)?;
         // In whole seconds, as routes have it, and long enough for a busy machine to resolve something within it.
         let grace = Duration::from_secs(u64::from(whole(4.0 / faster(speed)).max(2)));
         let folder = Folder::make()?;
@@ -121,10 +122,10 @@ impl Stage {
         }
         for (name, secret) in [
             ("azure", CLIENT_SECRET),
-            ("azure-webhook", WEBHOOK_TOKEN),
+            ("azure-webhook", AZURE_TOKEN),
             ("signl4-ops", TEAM_SECRET),
             ("signl4-payments", PAYMENTS_SECRET),
-            ("signl4-webhook", WEBHOOK_TOKEN),
+            ("signl4-webhook", SIGNL4_TOKEN),
             ("signl4-api-key", API_KEY),
         ] {
             self.folder.write(&format!("secrets/{name}"), secret)?;
@@ -268,7 +269,13 @@ impl Folder {
         let path = std::env::temp_dir().join(name);
         let mut private = std::fs::DirBuilder::new();
         private.mode(0o700);
-        private.create(&path)?;
+        private.create(&path).map_err(|error| {
+            let path = path.display();
+            io::Error::new(
+                error.kind(),
+                format!("cannot make {path}: {error}; TMPDIR must name a folder that is there"),
+            )
+        })?;
         let folder = Self { path };
         for inner in ["routes", "secrets"] {
             private.create(folder.path.join(inner))?;

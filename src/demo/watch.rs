@@ -52,7 +52,7 @@ impl Stage {
         condition: MonitorCondition,
         times: usize,
     ) -> Result<(), DemoError> {
-        let what = format!("the bridge's 200 to the {} of {alert}", condition.as_str());
+        let what = format!("the bridge's 200 to the {} of {}", condition.as_str(), self.named(alert));
         let found = |state: &azure::State| {
             let taken = state.attempts.iter().filter(|attempt| attempt.accepted() && tells(attempt, alert, condition));
             taken.count() >= times
@@ -72,7 +72,7 @@ impl Stage {
 
     pub(super) async fn page(&self, alert: &str, team: &str) -> Result<signl4::Alert, DemoError> {
         let first = page_id(alert);
-        self.page_that(&format!("the page of {alert} in the team {team}"), team, |page| {
+        self.page_that(&format!("the page of {} in the team {team}", self.named(alert)), team, |page| {
             is_page_of(page.external_id.as_deref(), &first)
         })
         .await
@@ -98,12 +98,12 @@ impl Stage {
     }
 
     pub(super) async fn azure_is(&self, alert: &str, state: AlertState) -> Result<azure::Modification, DemoError> {
-        let what = format!("the change of {alert} to {} in Azure", state.as_str());
+        let what = format!("the change of {} to {} in Azure", self.named(alert), state.as_str());
         self.azure_history(&what, alert, |entry| entry.event == "StateChange" && entry.new == state.as_str()).await
     }
 
     pub(super) async fn azure_comment(&self, alert: &str, words: &str) -> Result<azure::Modification, DemoError> {
-        let what = format!("the comment \"{words}\" on {alert} in Azure");
+        let what = format!("the comment \"{words}\" on {} in Azure", self.named(alert));
         self.azure_history(&what, alert, |entry| entry.comments.contains(words)).await
     }
 
@@ -133,6 +133,12 @@ impl Stage {
         Ok(self.scene.signl4.wait_for("the bridge's tries to reach SIGNL4", found).await?)
     }
 
+    /// An alert in words, as the story tells it.
+    fn named(&self, alert: &str) -> String {
+        let found = self.scene.azure.alert(alert);
+        found.map_or_else(|| alert.to_owned(), |found| format!("\"{}\" on {}", found.spec.rule, found.spec.resource))
+    }
+
     /// How many pages of the alert there are in SIGNL4.
     pub(super) fn pages_of(&self, alert: &str) -> usize {
         let first = page_id(alert);
@@ -156,7 +162,10 @@ impl Stage {
         if of_alert.any(|event| event.reason == reason) {
             return Ok(());
         }
-        Err(DemoError::Unexpected(format!("the bridge has no event of {alert} that it judged `{reason}`")))
+        Err(DemoError::Unexpected(format!(
+            "the bridge has no event of {} that it judged `{reason}`",
+            self.named(alert)
+        )))
     }
 
     /// Names of the people on duty.

@@ -14,11 +14,11 @@ pub const CLIENT: &str = "bbbbbbbb-1111-4222-8333-444444444444";
 pub const CLIENT_SECRET: &str = "simulated~client~secret";
 pub const SUBSCRIPTION: &str = "cccccccc-1111-4222-8333-444444444444";
 /// The bridge's token in the webhook URL that Azure calls.
-pub const AZURE_TOKEN: &str = "simulated-azure-token";
+pub const AZURE_TOKEN: &str = "simulated-azure-webhook-token";
 pub const TEAM: &str = "ops";
 pub const TEAM_SECRET: &str = "opssecret1";
 /// The bridge's token in the webhook URL that SIGNL4 calls.
-pub const SIGNL4_TOKEN: &str = "simulated-signl4-token";
+pub const SIGNL4_TOKEN: &str = "simulated-signl4-webhook-token";
 pub const API_KEY: &str = "simulated-api-key";
 /// On duty.
 pub const JANE: &str = "Jane Doe";
@@ -38,11 +38,11 @@ pub struct Scene {
 impl Scene {
     /// Starts both; port 0 takes a free one.
     pub async fn start(azure: SocketAddr, signl4: SocketAddr, clock: Clock) -> io::Result<Self> {
-        let azure = Azure::start(azure, clock.clone()).await?;
+        let azure = Azure::start(azure, clock.clone()).await.map_err(|error| at(azure, &error))?;
         azure.register_app(TENANT, CLIENT, CLIENT_SECRET);
         azure.add_subscription(TENANT, SUBSCRIPTION);
         azure.assign_role(CLIENT, SUBSCRIPTION, Some(Role::Bridge));
-        let signl4 = Signl4::start(signl4, clock).await?;
+        let signl4 = Signl4::start(signl4, clock).await.map_err(|error| at(signl4, &error))?;
         signl4.add_team(TEAM, TEAM_SECRET);
         signl4.add_api_key(API_KEY);
         furnish(&signl4).map_err(io::Error::other)?;
@@ -92,6 +92,11 @@ user_id  = "{BRIDGE_USER_ID}"
         }
         toml
     }
+}
+
+/// Which address it was that could not be taken.
+fn at(address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
 }
 
 fn furnish(signl4: &Signl4) -> Result<(), ActionError> {

@@ -66,19 +66,42 @@ fn introduction(scene: &Scene, bridge_url: Option<&str>) -> String {
             super::scene::AZURE_TOKEN
         ),
     };
+    let lines = [
+        (format!("curl {azure}/_simulator/"), "everything that can be asked of Azure"),
+        (format!("curl {signl4}/_simulator/"), "and of SIGNL4"),
+        (
+            format!(
+                "curl -X POST {azure}/_simulator/fire -d '{{\"rule\":\"CPU above 90 %\",\"resource\":\"vm-web-1\",\"severity\":1}}'"
+            ),
+            "",
+        ),
+        (format!("curl {signl4}/_simulator/state"), "the page, once the bridge has raised it"),
+        (
+            format!(
+                "curl -X POST {signl4}/_simulator/acknowledge/ALERT -d '{{\"person\":\"{JANE}\",\"note\":\"on it\"}}'"
+            ),
+            "",
+        ),
+        (format!("curl -X POST {azure}/_simulator/resolve/ALERT"), ""),
+        (
+            format!(
+                "curl -X POST {signl4}/_simulator/faults -d '{{\"times\":3,\"action\":{{\"status\":{{\"status\":503}}}}}}'"
+            ),
+            "",
+        ),
+    ];
+    let commented = lines.iter().filter(|(_, comment)| !comment.is_empty()).map(|(line, _)| line.len());
+    let width = commented.max().unwrap_or(0);
+    let shown = lines.iter().map(|(line, comment)| {
+        if comment.is_empty() { format!("  {line}\n") } else { format!("  {line:width$}  # {comment}\n") }
+    });
+    let to_try: String = shown.collect();
     format!(
         "Azure   {azure}   (Entra, Alerts Management, action group)\n\
          SIGNL4  {signl4}   (inbound webhook, REST v2, outbound webhook)\n\
          {webhooks}\n\
          For bridge.toml:\n\n{}\n\
-         To try:\n\
-         \x20 curl {azure}/_simulator/                      # everything that can be asked of Azure\n\
-         \x20 curl {signl4}/_simulator/                      # and of SIGNL4\n\
-         \x20 curl -X POST {azure}/_simulator/fire -d '{{\"rule\":\"CPU above 90 %\",\"resource\":\"vm-web-1\",\"severity\":1}}'\n\
-         \x20 curl {signl4}/_simulator/state                 # the page, once the bridge has raised it\n\
-         \x20 curl -X POST {signl4}/_simulator/acknowledge/ALERT -d '{{\"person\":\"{JANE}\",\"note\":\"on it\"}}'\n\
-         \x20 curl -X POST {azure}/_simulator/resolve/ALERT\n\
-         \x20 curl -X POST {signl4}/_simulator/faults -d '{{\"times\":3,\"action\":{{\"status\":{{\"status\":503}}}}}}'\n",
+         To try:\n{to_try}",
         scene.bridge_toml()
     )
 }

@@ -66,6 +66,15 @@ fn a_new_token_is_taken_without_a_warning() {
 fn wrong_usage_and_wrong_configuration_are_status_2() {
     assert_eq!(bridge(&["dance"]).status.code(), Some(2));
     assert_eq!(bridge(&["pause", "--team", "ops"]).status.code(), Some(2), "for how long?");
+    for (arguments, mend) in [
+        (["demo", "--speed", "1000"], "50 at most"),
+        (["demo", "--speed", "0"], "above 0"),
+        (["simulate", "--bridge-url", "notaurl"], "http://127.0.0.1:8080"),
+    ] {
+        let wrong = bridge(&arguments);
+        assert_eq!(wrong.status.code(), Some(2), "{arguments:?}");
+        assert!(said(&wrong).contains(mend), "{}", said(&wrong));
+    }
     let missing = bridge(&["--config", "/nowhere/bridge.toml", "check"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(said(&missing).contains("/nowhere/bridge.toml"), "{}", said(&missing));

@@ -50,6 +50,22 @@ async fn simulate_says_how_to_connect_and_stays_until_it_is_told() {
     assert!(arm.starts_with("http://127.0.0.1:"));
     assert!(toml["signl4"]["ops"]["secret"].is_str());
     assert!(curl.contains(&format!("{arm}/_simulator/fire")));
+    let comments: Vec<usize> = curl.lines().filter_map(|line| line.find("  # ")).collect();
+    assert_eq!((comments.len(), comments.iter().all(|at| Some(at) == comments.first())), (3, true), "{curl}");
+    for side in ["azure", "signl4"] {
+        let section = toml[side].as_table().unwrap().values().next().unwrap();
+        assert!(section["token"].as_str().unwrap().len() >= 22, "`check` calls a shorter token guessable");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let taken = tokio::net::TcpListener::bind(std::net::SocketAddr::from(ANY)).await.unwrap();
+    let azure = taken.local_addr().unwrap();
+    let options = SimulateOptions { azure, signl4: ANY.into(), ..SimulateOptions::default() };
+    let error = simulate(options, &mut Vec::new(), async {}).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    assert!(error.to_string().starts_with(&format!("cannot listen on {azure}: ")), "{error}");
 }
 
 #[tokio::test]
