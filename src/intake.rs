@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::clock::Stopwatch;
 use crate::domain::decide::{Reason, decide, record};
+use crate::domain::event::EventKind;
 use crate::domain::route::Rules;
 use crate::problem::Problem;
 use crate::store::{Duties, Incoming, Receipt, Store, StoreError};
@@ -41,6 +42,10 @@ pub async fn take(store: &Store, telemetry: &Telemetry, incoming: Incoming) -> R
     let watch = Stopwatch::start();
     let (side, kind, source) = (incoming.side.as_str(), incoming.kind.name(), incoming.source.clone());
     let about = incoming.kind.about();
+    // An id says little to whoever reads the log at night.
+    let rule =
+        if let EventKind::Azure { notification, .. } = &incoming.kind { notification.rule.clone() } else { None };
+    let rule = rule.as_deref();
     let stored = tokio::time::timeout(PATIENCE, store.intake(incoming)).await.unwrap_or(Err(StoreError::TooSlow));
     match stored {
         Ok(receipt) => {
@@ -48,17 +53,17 @@ pub async fn take(store: &Store, telemetry: &Telemetry, incoming: Incoming) -> R
             telemetry.event(side, kind, reason, watch.elapsed());
             let duration_ms = watch.elapsed_ms();
             if let Some(loud) = loud(receipt.reason) {
-                tracing::warn!(event.id = %receipt.event, about, side, kind, source, reason, duration_ms, "{loud}");
+                tracing::warn!(event.id = %receipt.event, about, rule, side, kind, source, reason, duration_ms, "{loud}");
             } else {
                 tracing::info!(
-                    event.id = %receipt.event, about, side, kind, source, reason, duration_ms,
+                    event.id = %receipt.event, about, rule, side, kind, source, reason, duration_ms,
                     seen_before = receipt.seen_before, "stored an event"
                 );
             }
             Ok(receipt)
         }
         Err(error) => {
-            tracing::error!(about, side, kind, source, error = %error, "an event was not stored; the caller is asked to come again");
+            tracing::error!(about, rule, side, kind, source, error = %error, "an event was not stored; the caller is asked to come again");
             Err(Problem::Unavailable)
         }
     }

@@ -125,6 +125,20 @@ fn explain_names_the_route_and_prints_the_requests_with_masked_secrets() {
     assert_eq!(explained.status.code(), Some(0), "{said}");
     assert!(!said.contains("exampleops") && !said.contains("not a secret"), "{said}");
     assert!(said.contains("POST https://connect.signl4.com/webhook/••••"), "{said}");
+    for (fixture, why) in [
+        ("test-metric-static.json", "no: the alert behind a test notification does not exist"),
+        ("legacy-budget.json", "no: Azure keeps no alert for a budget"),
+        ("legacy-activity-log.json", "no: the old payload does not tell the alert's id"),
+        ("metric-static-fired.json", "yes"),
+    ] {
+        let file = project("fixtures/azure").join(fixture);
+        let told = String::from_utf8(with_example(&["explain", file.to_str().unwrap()]).stdout).unwrap();
+        assert!(told.contains(&format!("Write-back  {why}\n")), "{fixture}: {told}");
+        assert!(!told.contains("\n\n\n"), "two blank lines for {fixture}: {told}");
+    }
+    let unreadable = tempfile::NamedTempFile::new().unwrap();
+    let told = String::from_utf8(with_example(&["explain", unreadable.path().to_str().unwrap()]).stdout).unwrap();
+    assert!(told.contains("as an unreadable alert.\n\nPOST ") && !told.contains("\n\n\n"), "{told}");
     let wrong = with_example(&["explain", file.to_str().unwrap(), "--connection", "fabrikam"]);
     assert_eq!(wrong.status.code(), Some(2));
     let missing = with_example(&["explain", "/nowhere.json"]);

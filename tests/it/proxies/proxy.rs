@@ -193,7 +193,7 @@ fn caddy(folder: &Path) -> Option<Command> {
         .env("HOME", folder)
         .env("XDG_CONFIG_HOME", folder.join("config"))
         .env("XDG_DATA_HOME", folder.join("data"))
-        .env("BRIDGE_LOG", folder.join("logs").join("access.log"));
+        .env("BRIDGE_ACCESS_LOG", folder.join("logs").join("access.log"));
     Some(command)
 }
 
