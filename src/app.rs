@@ -328,7 +328,7 @@ fn announce(bridge: &Bridge, address: SocketAddr, admin_address: SocketAddr) {
     }
     if let Some(problem) = &bridge.configured.load().problem {
         tracing::error!(
-            "the routes do not what their examples say, and are in force; `check` tells the same:\n{problem}"
+            "some routes do not do what their examples say, and are in force all the same; `check` tells the same:\n{problem}"
         );
     }
 }
@@ -347,7 +347,8 @@ async fn keep_house(bridge: Arc<Bridge>, mut changes: Watch, idle: CancellationT
             }
             _ = retain.tick() => retain_all(&bridge, &idle).await,
             why = changes.wanted() => {
-                tracing::info!(%why, "reading the configuration anew");
+                let why = why.to_string();
+                tracing::info!(why, "reading the configuration anew");
                 if bridge.reload().await.is_ok() {
                     changes.follow(&bridge.config.load().watched);
                 }

@@ -34,6 +34,33 @@ fn the_example_configuration_and_the_routes_pass_the_check() {
 }
 
 #[test]
+fn the_shipped_routes_silence_only_what_a_person_has_called_unimportant() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (path, routes) = (root.join("deploy/bridge.example.toml"), root.join("routes"));
+    let rules = Config::load(&path, Some(&routes), &environment()).unwrap().rules;
+    let connection = rules.connections.keys().next().unwrap();
+    for (fixture, teams) in [
+        ("activity-log-security-fired", &["ops"][..]),
+        ("activity-log-administrative-failed-fired", &["ops"]),
+        ("resource-health-unavailable-fired", &["ops"]),
+        ("service-health-incident-fired", &["payments", "ops"]),
+        ("metric-static-fired", &["ops"]),
+        ("smart-detector-fired", &["ops"]),
+        ("test-activity-log", &["ops"]),
+    ] {
+        let body = std::fs::read(root.join(format!("fixtures/azure/{fixture}.json"))).unwrap();
+        let notification = crate::azure::parse::parse(&body).unwrap();
+        let paged: Vec<&str> = rules
+            .matching(connection, &notification)
+            .into_iter()
+            .filter(|route| !route.policy.records_only)
+            .map(|route| route.team.as_str())
+            .collect();
+        assert_eq!(paged, teams, "{fixture}");
+    }
+}
+
+#[test]
 fn every_key_that_is_commented_out_is_a_real_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = tempfile::TempDir::new().unwrap();
