@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use signl4_azure_bridge::certificate::made::Made;
 use signl4_azure_bridge::clock::Clock;
 use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric, SecureWebhook, Version};
 use signl4_azure_bridge::simulator::calls::Operation;
 use signl4_azure_bridge::simulator::faults::{Action, Fault};
 use signl4_azure_bridge::simulator::scene::{
-    API_KEY, AZURE_TOKEN, CLIENT_SECRET, JANE, SIGNL4_TOKEN, SUBSCRIPTION, Scene, TEAM, TEAM_SECRET, TENANT,
+    API_KEY, AZURE_TOKEN, CLIENT, CLIENT_SECRET, JANE, SIGNL4_TOKEN, SUBSCRIPTION, Scene, TEAM, TEAM_SECRET, TENANT,
 };
 use tokio::sync::Notify;
 
+const IDENTITY_HEADER: &str = "simulated-identity-header";
+/// Refused, as nobody registered its issuer: only that it stays in is looked at.
+const FEDERATED_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL29pZGMuZXhhbXBsZS5jb20ifQ.c2lnbmF0dXJl";
 const ADMIN_TOKEN: &str = "simulated-admin-token-of-some-length";
 
 /// What a process has printed so far, and a bell that rings with every piece of it.
@@ -55,6 +59,30 @@ impl Printed {
     }
 }
 
+/// The other ways to sign in, each with a subscription of its own.
+fn more_connections(scene: &Scene) -> String {
+    let azure = scene.azure.url();
+    let cloud = format!(
+        "cloud = {{ authority = \"{azure}\", arm = \"{azure}\", audience = \"https://management.azure.com\" }}"
+    );
+    let ids = format!("tenant_id = \"{TENANT}\"\nclient_id = \"{CLIENT}\"");
+    [
+        ("certified", ids.as_str(), "{ certificate = { file = \"app.pem\" } }"),
+        ("federated", ids.as_str(), "{ federated_token_file = \"token\" }"),
+        ("platform", "", "\"managed_identity\""),
+    ]
+    .iter()
+    .enumerate()
+    .map(|(at, (name, ids, credential))| {
+        format!(
+            "[azure.{name}]\n{ids}\ncredential = {credential}\n{cloud}\n\
+             subscriptions = [\"dddddddd-1111-4222-8333-44444444444{at}\"]\ntoken = \"{AZURE_TOKEN}\"\n\n"
+        )
+    })
+    .collect::<Vec<_>>()
+    .concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_stay_in() {
     let free = "127.0.0.1:0".parse().unwrap();
@@ -66,7 +94,14 @@ async fn secrets_stay_in() {
     );
     let secure = "secure_webhook = { audience = \"api://signl4-azure-bridge\" }\n";
     let sections = scene.bridge_toml().replace("[azure.contoso]\n", &format!("[azure.contoso]\n{secure}"));
-    std::fs::write(&config, format!("{server}\n{sections}")).unwrap();
+    std::fs::write(&config, format!("{server}\n{}\n{}", sections, more_connections(&scene))).unwrap();
+    let now = Clock::System.now();
+    let made = Made::new(now, now.plus(Duration::from_hours(48))).unwrap();
+    scene.azure.register_certificate(CLIENT, &made.certificate).unwrap();
+    std::fs::write(folder.path().join("app.pem"), made.both()).unwrap();
+    std::fs::write(folder.path().join("token"), FEDERATED_TOKEN).unwrap();
+    scene.azure.assign_identity(TENANT, "eeeeeeee-1111-4222-8333-444444444444", "an object", None);
+    scene.azure.platform(|platform| platform.identity_header = Some(IDENTITY_HEADER.to_owned()));
     std::fs::create_dir(folder.path().join("routes")).unwrap();
     std::fs::write(folder.path().join("routes/all.toml"), crate::town::ONE_ROUTE).unwrap();
 
@@ -78,6 +113,8 @@ async fn secrets_stay_in() {
         .arg("serve")
         // As loud as an operator in despair can make it.
         .env("RUST_LOG", "trace")
+        .env("IDENTITY_ENDPOINT", format!("{}/msi/token", scene.azure.url()))
+        .env("IDENTITY_HEADER", IDENTITY_HEADER)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -163,7 +200,14 @@ async fn secrets_stay_in() {
         vec!["doctor", "--json"],
         vec!["explain", concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/azure/metric-static-fired.json")],
     ] {
-        let output = Command::new(program).arg("--config").arg(&config).args(arguments).output().unwrap();
+        let output = Command::new(program)
+            .arg("--config")
+            .arg(&config)
+            .args(arguments)
+            .env("IDENTITY_ENDPOINT", format!("{}/msi/token", scene.azure.url()))
+            .env("IDENTITY_HEADER", IDENTITY_HEADER)
+            .output()
+            .unwrap();
         served += &String::from_utf8_lossy(&output.stdout);
         served += &String::from_utf8_lossy(&output.stderr);
     }
@@ -186,7 +230,23 @@ async fn secrets_stay_in() {
             }
         }
     }
-    for secret in [CLIENT_SECRET, AZURE_TOKEN, TEAM_SECRET, SIGNL4_TOKEN, API_KEY, ADMIN_TOKEN] {
+    let mut secrets: Vec<String> =
+        [CLIENT_SECRET, AZURE_TOKEN, TEAM_SECRET, SIGNL4_TOKEN, API_KEY, ADMIN_TOKEN, FEDERATED_TOKEN, IDENTITY_HEADER]
+            .map(str::to_owned)
+            .into();
+    // The key line by line, what was signed with it, and every token that was given for any of them.
+    secrets.extend(made.key.lines().filter(|line| line.len() == 64).map(str::to_owned));
+    let calls = scene.azure.calls();
+    let assertions = calls.iter().filter_map(|call| {
+        let body = String::from_utf8_lossy(&call.body).into_owned();
+        body.split('&').find_map(|field| field.strip_prefix("client_assertion=").map(str::to_owned))
+    });
+    let tokens = calls.iter().filter_map(|call| call.answer_json()["access_token"].as_str().map(str::to_owned));
+    let made_for_us: Vec<String> = assertions.chain(tokens).collect();
+    assert!(made_for_us.len() >= 5, "two assertions, three tokens: {}", made_for_us.len());
+    secrets.extend(made_for_us);
+    for secret in &secrets {
+        let secret = secret.as_str();
         let basic = STANDARD.encode(format!("bridge:{secret}"));
         for (place, said) in [("printed", &printed.text()), ("served", &served), ("stored", &stored)] {
             for form in [secret, &basic] {

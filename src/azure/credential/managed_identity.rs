@@ -193,6 +193,12 @@ impl ManagedIdentity {
             (404 | 408 | 410 | 429 | 500.., None) => {
                 TokenError::Transient { why: format!("the identity endpoint answered {status}") }
             }
+            // The platform may change the header's value, and gives the new one to a process that it starts.
+            (401 | 403, _) if matches!(self.endpoint, IdentityEndpoint::AppService { .. }) => self.denied(
+                status,
+                "IDENTITY_HEADER refused",
+                "restart the bridge: the platform has changed IDENTITY_HEADER",
+            ),
             _ => {
                 let code = named.unwrap_or_else(|| format!("status {status}"));
                 let which = match &self.identity {

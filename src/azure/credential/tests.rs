@@ -39,17 +39,22 @@ fn tokens(authority: &str) -> Tokens {
 }
 
 fn tokens_by(authority: &str, credential: Credential) -> Tokens {
+    let cloud = Cloud {
+        authority: authority.to_owned(),
+        arm: "https://arm.example.com".to_owned(),
+        audience: "https://arm.example.com".to_owned(),
+        portal: "https://portal.example.com".to_owned(),
+    };
+    tokens_in(cloud, credential)
+}
+
+fn tokens_in(cloud: Cloud, credential: Credential) -> Tokens {
     let connection = Connection {
         tenant_id: "0a4c1d2e-0000-4000-8000-000000000001".to_owned(),
         client_id: CLIENT.to_owned(),
         credential: Some(credential),
         subscriptions: BTreeSet::new(),
-        cloud: Cloud {
-            authority: authority.to_owned(),
-            arm: "https://arm.example.com".to_owned(),
-            audience: "https://arm.example.com".to_owned(),
-            portal: "https://portal.example.com".to_owned(),
-        },
+        cloud,
         tokens: Vec::new(),
         secure_webhook: None,
         networks: Vec::new(),

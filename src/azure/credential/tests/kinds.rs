@@ -139,6 +139,40 @@ async fn a_federated_token_is_read_anew_for_each_request() {
     drop(token);
 }
 
+#[tokio::test]
+async fn each_cloud_has_its_own_audience() {
+    let entra = Stub::start(|seen| {
+        if seen.last().unwrap().method == "GET" {
+            answer(200, &json!({"access_token": "t0ken", "expires_in": "3599"}))
+        } else {
+            granted("t0ken")
+        }
+    })
+    .await;
+    for (cloud, audience) in [
+        (Cloud::public(), "https://management.azure.com"),
+        (Cloud::usgov(), "https://management.core.usgovcloudapi.net"),
+        (Cloud::china(), "https://management.core.chinacloudapi.cn"),
+        // A slash at its end belongs to the audience: it becomes a double one, as Entra wants it.
+        (Cloud { audience: "https://arm.example.com/".to_owned(), ..Cloud::public() }, "https://arm.example.com/"),
+    ] {
+        let here = Cloud { authority: entra.url.clone(), ..cloud };
+        let identity = Credential::ManagedIdentity {
+            identity: crate::config::Identity::SystemAssigned,
+            endpoint: crate::config::IdentityEndpoint::Imds { host: entra.url.clone() },
+        };
+        let client = Credential::ClientSecret { secrets: vec![secret(SECRET)], expires: None };
+        for (credential, name, value) in
+            [(client, "scope", format!("{audience}/.default")), (identity, "resource", audience.to_owned())]
+        {
+            tokens_in(here.clone(), credential).get(&key()).await.unwrap();
+            let seen = entra.seen().pop().unwrap();
+            let fields = [pairs(&seen.query), pairs(&seen.body)].concat();
+            assert!(fields.contains(&(name.to_owned(), value.clone())), "{fields:?}");
+        }
+    }
+}
+
 /// Answers 401 with a code to each secret that is listed, a token to any other.
 async fn picky(refused: &'static Mutex<Vec<(&'static str, u32)>>) -> Stub {
     Stub::start(move |seen| {

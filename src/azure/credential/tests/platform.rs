@@ -122,6 +122,14 @@ async fn an_identity_that_is_not_there_is_for_a_person() {
     }
 }
 
+#[tokio::test]
+async fn a_header_that_the_platform_changed_is_for_a_person() {
+    let service = Stub::start(|_| answer(401, &json!({"statusCode": 401, "message": "Unauthorized"}))).await;
+    let error = app_service(&service.url, Identity::SystemAssigned).get(&key()).await.unwrap_err();
+    assert!(matches!(error, TokenError::Denied { status: 401, .. }), "{error:?}");
+    assert!(error.to_string().contains("restart the bridge"), "{error}");
+}
+
 /// Azure Arc's agent: challenges, and gives a token to who shows the key.
 async fn arc_agent(challenge: String, identity: Value) -> Stub {
     Stub::start(move |seen| {
