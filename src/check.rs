@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::{Config, Connection, Team};
+use crate::config::{Config, Connection, Credential, Team};
 use crate::domain::id::{ConnectionName, SubscriptionId};
 use crate::domain::route::{BySeverity, OnResolved, Route};
 use crate::domain::timestamp::Timestamp;
@@ -93,10 +93,16 @@ pub fn run(
     Ok(CheckStatus::Failed)
 }
 
-/// Secrets that have ended or soon will.
+/// Secrets that have ended or soon will, and certificates that are not valid yet.
 fn endings(config: &Config, now: Timestamp) -> Vec<String> {
     let soon = |(name, connection): (&ConnectionName, &Connection)| {
         let credential = connection.credential.as_ref()?;
+        if let Credential::Certificate(certificate) = credential
+            && certificate.starts_at() > now
+        {
+            let start = certificate.starts_at();
+            return Some(format!("`credential` in [azure.{name}] is not valid before {start}: use another until then"));
+        }
         let end = credential.ends_at()?;
         Warning::due(end, now)?;
         let (words, renewal) = (in_words(end, now), credential.renewal(&connection.client_id));

@@ -16,6 +16,7 @@ use signl4_azure_bridge::simulator::scene::{CLIENT, CLIENT_SECRET, JANE, SUBSCRI
 use crate::town::{Plan, Signing, Town, start_of_time};
 
 mod endings;
+mod proxied;
 mod replaced;
 
 const ISSUER: &str = "https://oidc.example.com/cluster/";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::super::Config;
+use crate::certificate::made::Made;
 use crate::check::{self, CheckStatus};
 use crate::domain::timestamp::Timestamp;
 
@@ -65,7 +66,8 @@ fn every_key_that_is_commented_out_is_a_real_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = tempfile::TempDir::new().unwrap();
     let text = std::fs::read_to_string(root.join("deploy/bridge.example.toml")).unwrap();
-    // `# key = …` becomes `key = …`; prose has no such form. The cloud stands there twice, so the plain one goes.
+    // `# key = …` becomes `key = …`; prose has no such form. The cloud stands there twice, so the plain one goes. The
+    // kinds of credential have a test of their own.
     let enabled: Vec<&str> = text
         .lines()
         // A certificate is nothing that a test writes down; tests/it/egress.rs makes one.
@@ -75,6 +77,7 @@ fn every_key_that_is_commented_out_is_a_real_one() {
                 rest.split_once('=').is_some_and(|(key, _)| {
                     let key = key.trim_end();
                     !key.is_empty()
+                        && key != "credential"
                         && key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'0'..=b'9'))
                 })
             });
@@ -93,4 +96,39 @@ fn every_key_that_is_commented_out_is_a_real_one() {
     assert_eq!(enabled, 3, "poll twice and poll_raises");
     let team = config.teams.values().find(|team| team.has_api());
     assert!(team.is_some(), "the API key was switched on");
+}
+
+#[test]
+fn every_kind_of_credential_that_is_commented_out_is_a_real_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("deploy/bridge.example.toml")).unwrap();
+    let made = Made::new(Timestamp::EPOCH, Timestamp::EPOCH).unwrap();
+    let kinds: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# credential = ")).collect();
+    assert_eq!(kinds.len(), 8);
+    for kind in kinds {
+        let by_platform = kind.contains("managed_identity");
+        let lines = text.lines().filter(|line| !(by_platform && line.starts_with("client_id")));
+        let with_kind: Vec<String> = lines
+            .map(
+                |line| if line.starts_with("credential = ") { format!("credential = {kind}") } else { line.to_owned() },
+            )
+            .collect();
+        let dir = tempfile::TempDir::new().unwrap();
+        std::fs::write(dir.path().join("bridge.toml"), with_kind.join("\n")).unwrap();
+        std::fs::create_dir(dir.path().join("secrets")).unwrap();
+        for (name, content) in [
+            ("new", "value"),
+            ("old", "value"),
+            ("app.pem", made.both().as_str()),
+            ("app.crt", made.certificate.as_str()),
+            ("app.key", made.key.as_str()),
+        ] {
+            std::fs::write(dir.path().join("secrets").join(name), content).unwrap();
+        }
+        let mut env = environment();
+        env.insert("AZURE_FEDERATED_TOKEN_FILE".to_owned(), "token".to_owned());
+        let config = Config::load(&dir.path().join("bridge.toml"), Some(&root.join("routes")), &env)
+            .unwrap_or_else(|error| panic!("{kind}: {error}"));
+        assert!(config.connections.values().all(|connection| connection.credential.is_some()), "{kind}");
+    }
 }
