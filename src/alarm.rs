@@ -22,6 +22,9 @@ use crate::store::{Incoming, Store};
 use crate::telemetry::Telemetry;
 use crate::tokens::{CredentialKey, Standing, Status, Tokens};
 
+/// How the external ids of alarm pages begin.
+const ALARM_PAGES: &str = "azmon:alarm:";
+
 /// Where alarms go in.
 #[derive(Clone, Debug)]
 pub struct Alarms {
@@ -45,12 +48,21 @@ impl Alarms {
         Self { store, telemetry, config, tokens, clock, told: Arc::default() }
     }
 
-    /// A delivery was given up.
-    pub async fn dead(&self, kind: &str, note: &str) {
-        let text = format!(
-            "A {kind} is given up: {note}.\n`signl4-azure-bridge deliveries list` shows all that are; replay or drop each."
-        );
-        self.raise("dead delivery", "Bridge: a delivery is given up", &text, false).await;
+    /// A delivery was given up. Each page that nobody got is told of by its title; of the rest one an hour.
+    pub async fn dead(&self, call: &Call, note: &str) {
+        let list = "`signl4-azure-bridge deliveries list` shows all that are given up; replay or drop each.";
+        if let Call::Raise { team, page, body } = call {
+            // An alarm that was refused must not raise another about itself.
+            if page.as_str().starts_with(ALARM_PAGES) {
+                return;
+            }
+            let title = body.get("Title").and_then(serde_json::Value::as_str).unwrap_or("an alert");
+            let text = format!("Nobody of team {team} was paged for: {title}\nReason: {note}.\n{list}");
+            self.raise(&format!("not paged {page}"), &format!("Not paged: {title}"), &text, false).await;
+            return;
+        }
+        let text = format!("A call ({}) is given up: {note}.\n{list}", call.kind().as_str());
+        self.raise("dead delivery", "Bridge: a change is given up", &text, false).await;
     }
 
     /// A destination refuses our credential: its deliveries wait. Where the trouble is the credential's itself, that is
@@ -70,7 +82,16 @@ impl Alarms {
         }
         let text = format!("{note}.\nIts deliveries wait and one is tried each minute; nothing is lost.");
         let about = format!("denied {destination}");
-        self.raise(&about, &format!("Bridge: {destination} refuses its credential"), &text, false).await;
+        let title = match call {
+            Call::ChangeState { target, .. } | Call::Comment { target, .. } => {
+                format!("Bridge: Azure refuses [azure.{}]: acknowledgements wait", target.connection)
+            }
+            Call::Raise { team, .. }
+            | Call::Acknowledge { team, .. }
+            | Call::Resolve { team, .. }
+            | Call::Annotate { team, .. } => format!("Bridge: SIGNL4 refuses [signl4.{team}]: its pages wait"),
+        };
+        self.raise(&about, &title, &text, false).await;
     }
 
     /// Looks at the credentials of Azure: tells of those that are refused, also while no delivery needs them, and of

@@ -77,6 +77,8 @@ fn loud(reason: Reason) -> Option<&'static str> {
         Some("an alert of a subscription that the connection does not list; kept, not paged")
     } else if reason == Reason::Unreadable {
         Some("a body that could not be understood; kept, and paged as unreadable")
+    } else if reason == Reason::NobodyOnDuty {
+        Some("SIGNL4 found nobody on duty: this page woke nobody of its team")
     } else {
         None
     }

@@ -17,7 +17,7 @@ use crate::azure::deliver::Azure;
 use crate::clock::{Clock, Stopwatch};
 use crate::domain::after::{Next, RetryPolicy, after};
 use crate::domain::backoff::Roll;
-use crate::domain::delivery::{Attempted, Delivery, Destination, Learned, Outcome};
+use crate::domain::delivery::{Attempted, Call, Delivery, Destination, Learned, Outcome};
 use crate::domain::id::{AlertKey, ExternalId, Side};
 use crate::domain::timestamp::Timestamp;
 use crate::signl4::deliver::Signl4;
@@ -149,13 +149,7 @@ impl Worker {
                 ended(Outcome::Unknown, "the attempt took too long and was cut off")
             }
         };
-        let duration_ms = watch.elapsed_ms();
-        let (page, alert) = (delivery.call.page().map(ExternalId::as_str), delivery.call.alert().map(AlertKey::as_str));
-        tracing::info!(
-            delivery.id = %delivery.id, page.id = page, alert.id = alert, attempt = delivery.attempt, side = delivery.call.side().as_str(),
-            kind = delivery.call.kind().as_str(), outcome = attempted.outcome.name(), duration_ms, note = attempted.note,
-            "made an attempt"
-        );
+        tell(delivery, &attempted, watch.elapsed_ms());
         attempted
     }
 
@@ -169,18 +163,20 @@ impl Worker {
             tracing::warn!(delivery.id = %delivery.id, "nothing could tell whether an earlier attempt arrived: the page may be doubled");
         }
         let (id, created_at, destination) = (delivery.id, delivery.created_at, delivery.call.destination());
-        let denied = matches!(attempted.outcome, Outcome::Denied { .. }).then(|| delivery.call.clone());
-        if matches!(attempted.outcome, Outcome::Denied { .. }) {
+        let denied = matches!(attempted.outcome, Outcome::Denied { .. });
+        // For those whom an alarm must tell; nobody else needs a copy.
+        let call = (denied || matches!(next, Next::Dead { .. })).then(|| delivery.call.clone());
+        if denied {
             tracing::error!(
                 delivery.id = %id, destination = %destination, note = attempted.note,
-                "the destination refuses its credential: its deliveries wait and one is tried each minute"
+                "the destination refuses us (credential, permission or address): its deliveries wait and one is tried each minute"
             );
         }
         match self.record(&Finish { delivery, attempted: attempted.clone(), next, begun_at }).await {
             Ok(Recorded::Ours) => match next {
                 Next::Done => self.telemetry.delivered(now.since(created_at)),
                 Next::Again { .. } => {
-                    if let Some(call) = denied {
+                    if let Some(call) = call.filter(|_| denied) {
                         self.alarms.denied(&call, &attempted.note).await;
                     }
                 }
@@ -190,7 +186,9 @@ impl Worker {
                         delivery.id = %id, kind, why = %why, note = attempted.note,
                         "a delivery is given up and waits for a person: `deliveries list`, then replay or drop it"
                     );
-                    self.alarms.dead(kind, &attempted.note).await;
+                    if let Some(call) = call {
+                        self.alarms.dead(&call, &attempted.note).await;
+                    }
                 }
             },
             Ok(Recorded::Overtaken) => self.telemetry.overtaken(),
@@ -216,6 +214,33 @@ impl Worker {
                 recorded => return recorded,
             }
         }
+    }
+}
+
+/// One line for each attempt; a warning where the other side was not reached or did not take it.
+fn tell(delivery: &Delivery, attempted: &Attempted, duration_ms: u64) {
+    let call = &delivery.call;
+    let (page, alert) = (call.page().map(ExternalId::as_str), call.alert().map(AlertKey::as_str));
+    let title = match call {
+        Call::Raise { body, .. } => body.get("Title").and_then(serde_json::Value::as_str),
+        Call::Acknowledge { .. }
+        | Call::Resolve { .. }
+        | Call::Annotate { .. }
+        | Call::ChangeState { .. }
+        | Call::Comment { .. } => None,
+    };
+    let (side, kind) = (call.side().as_str(), call.kind().as_str());
+    let (id, attempt, outcome, note) = (delivery.id, delivery.attempt, attempted.outcome.name(), &attempted.note);
+    if attempted.outcome == Outcome::Accepted {
+        tracing::info!(
+            delivery.id = %id, page.id = page, alert.id = alert, attempt, side, kind, title, outcome, duration_ms, note,
+            "made an attempt"
+        );
+    } else {
+        tracing::warn!(
+            delivery.id = %id, page.id = page, alert.id = alert, attempt, side, kind, title, outcome, duration_ms, note,
+            "an attempt did not succeed"
+        );
     }
 }
 

@@ -15,7 +15,7 @@ const URI: &str = "api://signl4-azure-bridge";
 const APP: &str = "eeeeeeee-1111-4222-8333-444444444444";
 const BODY: &str = r#"{"eventType":1,"schemaId":"azureMonitorCommonAlertSchema","data":{"essentials":{}}}"#;
 /// As `scene.bridge_toml` writes it.
-const TOKEN_LINE: &str = "token         = \"simulated-azure-token\"";
+const TOKEN_LINE: &str = "token         = \"simulated-azure-webhook-token\"";
 const SECURE: &str =
     "secure_webhook = { audience = [\"api://signl4-azure-bridge\", \"eeeeeeee-1111-4222-8333-444444444444\"]";
 
@@ -304,19 +304,20 @@ async fn a_changed_audience_takes_effect_with_the_reload() {
 #[tokio::test]
 async fn two_tokens_are_taken_while_one_is_rotated() {
     let edit = |text: String| {
-        text.replace(TOKEN_LINE, "token = [\"a-new-token-of-some-length-9\", \"simulated-azure-token\"]").replace(
-            "token    = \"simulated-signl4-token\"",
-            "token = [\"simulated-signl4-token\", \"another-signl4-token-0815\"]",
-        )
+        text.replace(TOKEN_LINE, "token = [\"a-new-token-of-some-length-9\", \"simulated-azure-webhook-token\"]")
+            .replace(
+                "token    = \"simulated-signl4-webhook-token\"",
+                "token = [\"simulated-signl4-webhook-token\", \"another-signl4-token-0815\"]",
+            )
     };
     let town = Town::with(Plan { edit, ..Plan::default() }).await;
     for (path, status) in [
         ("/azure/contoso/a-new-token-of-some-length-9", 200),
-        ("/azure/contoso/simulated-azure-token", 200),
+        ("/azure/contoso/simulated-azure-webhook-token", 200),
         ("/azure/contoso/another-signl4-token-0815", 401),
         ("/signl4/ops/another-signl4-token-0815", 200),
-        ("/signl4/ops/simulated-signl4-token", 200),
-        ("/signl4/ops/simulated-azure-token", 401),
+        ("/signl4/ops/simulated-signl4-webhook-token", 200),
+        ("/signl4/ops/simulated-azure-webhook-token", 401),
     ] {
         assert_eq!(town.post(&format!("{}{path}", town.url), BODY).await.status(), status, "{path}");
     }

@@ -56,7 +56,7 @@ fn a_new_token_is_taken_without_a_warning() {
     let checked = Command::new(env!("CARGO_BIN_EXE_signl4-azure-bridge"))
         .args(["--config", config.to_str().unwrap(), "--routes", routes.to_str().unwrap(), "check"])
         .envs([("AZURE_CLIENT_SECRET", "x"), ("SIGNL4_OPS_SECRET", "o"), ("SIGNL4_PAYMENTS_SECRET", "p")])
-        .envs([("BRIDGE_AZURE_TOKEN", token.trim_end()), ("BRIDGE_SIGNL4_TOKEN", token.trim_end())])
+        .envs([("BRIDGE_AZURE_TOKEN", token.trim_end()), ("BRIDGE_SIGNL4_TOKEN", new().trim_end())])
         .output()
         .unwrap();
     assert!(said(&checked).contains("no warnings"), "{}", said(&checked));
