@@ -46,7 +46,7 @@ impl Peers {
         let https = Https::start(scene.azure.address()).await?;
         let folder = tempfile::tempdir().unwrap();
         let now = Clock::System.now();
-        let made = Made::new(now.minus(Duration::from_hours(1)), now.plus(Duration::from_hours(24))).unwrap();
+        let made = Made::new(now.minus(Duration::from_hours(1)), now.plus(Duration::from_hours(24 * 90))).unwrap();
         let (azure, at) = (&scene.azure, folder.path());
         azure.register_certificate(CLIENT, &made.certificate).unwrap();
         for (name, text) in [
