@@ -17,6 +17,7 @@ mod signl4;
 mod value;
 
 pub use problem::{ConfigError, Problem};
+pub use routes::read_routes;
 pub use value::parse_duration;
 
 use std::collections::{BTreeMap, BTreeSet};
