@@ -13,6 +13,8 @@ mod doors;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
+mod payloads;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod requirements;
