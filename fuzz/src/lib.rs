@@ -7,10 +7,11 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use signl4_azure_bridge::azure::parse::parse;
 use signl4_azure_bridge::config::read_routes;
 use signl4_azure_bridge::domain::decide::{Verdict, decide};
 use signl4_azure_bridge::domain::delivery::Call;
-use signl4_azure_bridge::domain::event::{Event, EventKind};
+use signl4_azure_bridge::domain::event::{Event, EventKind, Notification};
 use signl4_azure_bridge::domain::id::{AccountName, ConnectionName, DeliveryId, EventId, SubscriptionId, TeamName};
 use signl4_azure_bridge::domain::page::{Known, OpenDelivery};
 use signl4_azure_bridge::domain::render::{Rendered, TEXT_KEYS, TITLE_CHARS};
@@ -70,6 +71,16 @@ pub static RULES: LazyLock<Rules> = LazyLock::new(|| {
     let (routes, warnings) = read_routes("fuzz.toml", ROUTES, &BARE).expect("the routes above");
     assert_eq!((routes.len(), warnings.len()), (2, 0));
     Rules { routes, ..BARE.clone() }
+});
+
+/// Alerts to try routes on: a metric with everything, a text with HTML, one without anything.
+pub static ALERTS: LazyLock<[Notification; 3]> = LazyLock::new(|| {
+    let fixtures: [&[u8]; 3] = [
+        include_bytes!("../../fixtures/azure/metric-static-fired.json"),
+        include_bytes!("../../fixtures/azure/service-health-incident-fired.json"),
+        include_bytes!("../../fixtures/azure/essentials-with-nulls-fired.json"),
+    ];
+    fixtures.map(|body| parse(body).expect("a fixture"))
 });
 
 pub fn contoso() -> ConnectionName {

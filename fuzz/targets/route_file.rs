@@ -1,23 +1,10 @@
 //! The text of a routes file: refused with a place and a reason, or routes that judge alerts and run their examples.
 #![no_main]
 
-use std::sync::LazyLock;
-
 use libfuzzer_sys::{Corpus, fuzz_target};
-use signl4_azure_bridge::azure::parse::parse;
 use signl4_azure_bridge::config::read_routes;
-use signl4_azure_bridge::domain::event::Notification;
 use signl4_azure_bridge::domain::route::Rules;
-use signl4_azure_bridge_fuzz::{BARE, contoso};
-
-static ALERTS: LazyLock<[Notification; 3]> = LazyLock::new(|| {
-    let fixtures: [&[u8]; 3] = [
-        include_bytes!("../../fixtures/azure/metric-static-fired.json"),
-        include_bytes!("../../fixtures/azure/service-health-incident-fired.json"),
-        include_bytes!("../../fixtures/azure/essentials-with-nulls-fired.json"),
-    ];
-    fixtures.map(|body| parse(body).expect("a fixture"))
-});
+use signl4_azure_bridge_fuzz::{ALERTS, BARE, contoso};
 
 fuzz_target!(|text: &[u8]| -> Corpus {
     // The loader refuses a file that is not UTF-8 before it reads on.

@@ -4,20 +4,17 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use signl4_azure_bridge::azure;
 use signl4_azure_bridge::domain::decide::Reason;
-use signl4_azure_bridge::domain::event::EventKind;
+use signl4_azure_bridge::domain::event::{Condition, EventKind, Notification};
 use signl4_azure_bridge::domain::id::TeamName;
 use signl4_azure_bridge::domain::page::Known;
 use signl4_azure_bridge::signl4::parse::{Signl4Parsed, parse};
-use signl4_azure_bridge_fuzz::{NOW, contoso, judge};
-
-const FIRED: &[u8] = include_bytes!("../../fixtures/azure/metric-static-fired.json");
+use signl4_azure_bridge_fuzz::{ALERTS, NOW, contoso, judge};
 
 /// What is known of an alert that has just been paged.
 static PAGED: LazyLock<Known> = LazyLock::new(|| {
     let mut known = Known::default();
-    let notification = Box::new(azure::parse::parse(FIRED).expect("a fixture"));
+    let notification = Box::new(ALERTS[0].clone());
     let verdict = judge(&mut known, &EventKind::Azure { connection: contoso(), notification });
     assert!(matches!(verdict.reason, Reason::Raised | Reason::Held) && !known.pages.is_empty());
     known
@@ -41,13 +38,9 @@ fuzz_target!(|body: &[u8]| {
             let (team, change) = (page.team.clone(), change.clone());
             judge(&mut known, &EventKind::Signl4 { team, page: page.id.clone(), change });
         }
-        judge(
-            &mut known,
-            &EventKind::Azure {
-                connection: contoso(),
-                notification: Box::new(azure::parse::parse(FIRED).expect("a fixture")),
-            },
-        );
+        // And Azure's own end of it.
+        let resolved = Notification { condition: Condition::Resolved, ..ALERTS[0].clone() };
+        judge(&mut known, &EventKind::Azure { connection: contoso(), notification: Box::new(resolved) });
     }
     let kind = parsed.into_kind(TeamName::parse("ops").expect("a name"));
     let verdict = judge(&mut Known::default(), &kind);
