@@ -12,8 +12,20 @@ pub(super) fn clip(text: &str, chars: usize) -> String {
     let kept: String = text.chars().take(chars.saturating_sub(1)).collect();
     let at_boundary = text.chars().nth(kept.chars().count()).is_none_or(char::is_whitespace);
     let kept = if at_boundary { kept.as_str() } else { whole_words(&kept) };
+    let mut kept = kept.trim_end();
+    if ends_with_link(kept) && kept.chars().count().saturating_add(2) > chars {
+        kept = kept.rsplit_once(char::is_whitespace).map_or("", |(words, _)| words.trim_end());
+    }
+    if ends_with_link(kept) {
+        // A mark that touches a link would be opened with it.
+        return format!("{kept} …");
+    }
     let kept = kept.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '-' | '–' | '('));
     format!("{kept}…")
+}
+
+fn ends_with_link(text: &str) -> bool {
+    text.rsplit(char::is_whitespace).next().is_some_and(is_link)
 }
 
 /// Without the word at the end that was cut, unless that would cost too much.
@@ -214,6 +226,10 @@ mod tests {
             ("einführungsmaßnahmen", 6, "einfü…"),
             ("see https://example.com/long/link now", 20, "see…"),
             ("https://example.com/long/link", 20, "…"),
+            ("see https://example.com/ for more", 27, "see https://example.com/ …"),
+            ("see https://example.com/ for more", 26, "see https://example.com/ …"),
+            ("see https://example.com/ for more", 25, "see…"),
+            ("see https://example.com/- for more", 27, "see https://example.com/- …"),
         ] {
             assert_eq!(clip(text, chars), cut, "{text}");
         }
