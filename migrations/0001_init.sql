@@ -32,6 +32,7 @@ CREATE TABLE page (
     state    TEXT    NOT NULL                   -- JSON of domain::page::Page
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX page_alert ON page (alert, number);
+CREATE INDEX page_open ON page (ended) WHERE ended = 0;
 
 CREATE TABLE delivery (
     seq         INTEGER PRIMARY KEY,            -- order of decision
@@ -78,6 +79,18 @@ CREATE TABLE hold (
     waits_until   INTEGER,                      -- denied: the next probe; busy: the end of its Retry-After
     why           TEXT
 ) STRICT, WITHOUT ROWID;
+
+-- Which alert a thread begins with, and which alerts have joined the pages of another.
+CREATE TABLE thread (
+    key   TEXT PRIMARY KEY,
+    alert TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX thread_alert ON thread (alert);
+CREATE TABLE joined (
+    alert TEXT PRIMARY KEY,
+    head  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX joined_head ON joined (head);
 
 -- One row, rewritten to show that the store can write.
 CREATE TABLE pulse (

@@ -225,7 +225,7 @@ async fn changed(bridge: &Bridge, change: Change, refusal: &'static str) -> Resu
 }
 
 fn may_read(bridge: &Bridge, headers: &HeaderMap) -> Result<(), Problem> {
-    if bridge.config.load().server.admin_listen.ip().is_loopback() { Ok(()) } else { may_write(bridge, headers) }
+    if bridge.admin_address.ip().is_loopback() { Ok(()) } else { may_write(bridge, headers) }
 }
 
 fn may_write(bridge: &Bridge, headers: &HeaderMap) -> Result<(), Problem> {

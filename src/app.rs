@@ -31,8 +31,8 @@ use crate::watch::Watch;
 use crate::worker::{Outbound, Worker};
 use crate::{admin, azure, http, intake, signl4, watch};
 
-/// Attempts under way in all, and towards one destination.
-const SLOTS: (usize, usize) = (256, 48);
+/// Attempts under way towards one side, and towards one destination.
+const SLOTS: (usize, usize) = (128, 48);
 const REQUESTS_GRACE: Duration = Duration::from_secs(8);
 const ATTEMPTS_GRACE: Duration = Duration::from_secs(20);
 const TEND_TOKENS_EVERY: Duration = Duration::from_secs(5);
@@ -51,6 +51,8 @@ pub struct Bridge {
     pub stopping: AtomicBool,
     pub alarms: Alarms,
     pub admin_token: ArcSwap<Secret>,
+    /// Where the admin listener is bound, whatever a reload says.
+    pub admin_address: SocketAddr,
     pub(crate) body_time: Duration,
     pub(crate) parse_azure: azure::receive::Parse,
     pub(crate) parse_signl4: signl4::receive::Parse,
@@ -124,7 +126,9 @@ impl App {
     pub async fn build(config: Config, options: Options) -> Result<Self, BuildError> {
         let admin_token = admin_token(&config)?;
         let rules = Arc::new(ArcSwap::from_pointee(config.rules.clone()));
-        let opened = Store::open(&config.store.path, options.clock.clone(), options.slots, intake::duties(&rules))?;
+        let telemetry = Arc::new(Telemetry::default());
+        let opened =
+            Store::open(&config.store.path, options.clock.clone(), options.slots, intake::duties(&rules, &telemetry))?;
         if opened.interrupted > 0 {
             tracing::warn!(
                 attempts = opened.interrupted,
@@ -136,7 +140,6 @@ impl App {
         let http = Http::new(options.limits)?;
         let tokens = Arc::new(Tokens::new(options.clock.clone()));
         let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &options.clock)));
-        let telemetry = Arc::new(Telemetry::default());
         let changes = watch::watch(&config.watched);
         let config = Arc::new(ArcSwap::from_pointee(config));
         let alarms =
@@ -161,6 +164,7 @@ impl App {
             clock: options.clock,
             stopping: AtomicBool::new(false),
             admin_token: ArcSwap::from_pointee(admin_token),
+            admin_address,
             body_time: options.body_time,
             parse_azure: options.parse_azure,
             parse_signl4: options.parse_signl4,
@@ -212,11 +216,13 @@ impl App {
         bridge.stopping.store(true, Ordering::SeqCst);
         tracing::info!("stopping: no new requests");
         closing.cancel();
-        if tokio::time::timeout(REQUESTS_GRACE, webhooks_end(&mut webhooks)).await.is_err() {
+        if tokio::time::timeout(REQUESTS_GRACE, end_of(&mut webhooks)).await.is_err() {
             tracing::warn!("some requests did not end within the grace; their senders come again");
         }
         bridge.store.slots().close();
         idle.cancel();
+        // The worker's last claim is carried out too: left to its lease, it would have to be settled at the next start.
+        end_of(&mut working).await;
         tasks.close();
         if tokio::time::timeout(ATTEMPTS_GRACE, tasks.wait()).await.is_err() {
             tracing::warn!(
@@ -226,7 +232,7 @@ impl App {
         }
         closing_admin.cancel();
         bridge.store.stop();
-        if tokio::task::spawn_blocking(move || writer.join()).await.is_err() {
+        if !matches!(tokio::task::spawn_blocking(move || writer.join()).await, Ok(Ok(()))) {
             tracing::error!("the store's writer did not end well");
         }
         tracing::info!("stopped");
@@ -234,9 +240,9 @@ impl App {
     }
 }
 
-async fn webhooks_end(webhooks: &mut tokio::task::JoinHandle<()>) {
-    if !webhooks.is_finished() && webhooks.await.is_err() {
-        tracing::debug!("the webhook listener was gone");
+async fn end_of(task: &mut tokio::task::JoinHandle<()>) {
+    if !task.is_finished() && task.await.is_err() {
+        tracing::debug!("a task was gone before");
     }
 }
 
@@ -331,8 +337,9 @@ impl Bridge {
                 tracing::warn!("`listen`, `admin_listen` and `[store] url` take effect at the next start");
             }
         }
-        self.rules.store(Arc::new(fresh.rules.clone()));
+        // Destinations first: a new team must be known before the first page for it is decided.
         self.outbound.store(Arc::new(outbound(&fresh, &self.http, &self.tokens, &self.clock)));
+        self.rules.store(Arc::new(fresh.rules.clone()));
         if let Some(token) = &fresh.server.admin_token {
             self.admin_token.store(Arc::new(token.clone()));
         }

@@ -1,4 +1,5 @@
-//! `check`: reads the configuration as `serve` would, says what it means, and runs the examples of the routes.
+//! `check`: reads the configuration as `serve` would, says what it means, runs the examples of the routes, and tries
+//! their templates on samples of every kind of alert.
 //!
 //! Nothing is sent and no port is opened. Secrets are named by where they come from, never by value.
 
@@ -15,7 +16,7 @@ use crate::domain::route::{BySeverity, OnResolved, Route, Rules};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckStatus {
     Well,
-    /// An example went elsewhere, or a route never matches.
+    /// An example went elsewhere, a template failed for a sample, or a route never matches.
     Failed,
     /// The configuration has errors.
     Unusable,
@@ -160,6 +161,9 @@ fn route_in_words(route: &Route) -> String {
         if let Some(scenario) = values(&route.scenario, |scenario| scenario.as_str().to_owned()) {
             parts.push(format!("scenario {scenario}"));
         }
+        if let Some(templates) = &route.templates {
+            parts.push(format!("own {}", templates.in_words()));
+        }
         match route.policy.on_resolved {
             OnResolved::Resolve => {}
             OnResolved::Annotate => parts.push("resolved: annotate".to_owned()),
@@ -183,7 +187,7 @@ fn values<T>(by: &BySeverity<T>, text: impl Fn(&T) -> String) -> Option<String> 
     (!parts.is_empty()).then(|| parts.join(" / "))
 }
 
-/// Examples that go elsewhere, and routes that never match.
+/// Examples that go elsewhere, templates that fail, and routes that never match.
 fn failures(config: &Config) -> Vec<String> {
     let rules: &Rules = &config.rules;
     let mut failures = Vec::new();
@@ -197,6 +201,9 @@ fn failures(config: &Config) -> Vec<String> {
                     route.name
                 ));
             }
+        }
+        for failure in rules.try_templates(route) {
+            failures.push(format!("{}: {}", place(&route.file, failure.line), failure.text));
         }
     }
     for shadow in rules.shadowed() {

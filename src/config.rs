@@ -14,6 +14,7 @@ mod secrets;
 mod section;
 mod server;
 mod signl4;
+mod templates;
 mod value;
 
 pub use problem::{ConfigError, Problem};

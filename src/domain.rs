@@ -12,4 +12,5 @@ pub mod id;
 pub mod page;
 pub mod render;
 pub mod route;
+pub mod thread;
 pub mod timestamp;

@@ -1,4 +1,5 @@
-//! `explain FILE`: which route takes a webhook body and why the earlier ones did not, and the requests that would go out.
+//! `explain FILE`: which route takes a webhook body and why the earlier ones did not, what templates can say of it, and
+//! the requests that would go out.
 //!
 //! It runs the very functions of the server (parse, routes, `decide`, the request builders) and sends nothing.
 
@@ -12,6 +13,8 @@ use crate::domain::delivery::{Attempted, Call, Learned, Outcome};
 use crate::domain::event::{Condition, Event, EventKind, Notification};
 use crate::domain::id::{ConnectionName, EventId, digest};
 use crate::domain::page::Known;
+use crate::domain::render::compose;
+use crate::domain::render::template::{About, variables};
 use crate::domain::timestamp::Timestamp;
 use crate::signl4;
 
@@ -72,6 +75,7 @@ fn understood(
         return requests(config, &judge(config, &Known::default(), kind, now), out);
     }
     routes(config, &name, &notification, out)?;
+    templates(config, &name, &notification, out)?;
     match notification.condition {
         Condition::Fired => {
             let verdict = judge(config, &Known::default(), azure(&name, notification), now);
@@ -127,6 +131,48 @@ fn routes(
     }
     if !taken {
         writeln!(out, "  → no route takes it: the fallback team `{}` is paged", config.rules.fallback_team)?;
+    }
+    Ok(())
+}
+
+/// The templates of the routes that take the alert, and the variables as they are for it.
+fn templates(
+    config: &Config,
+    connection: &ConnectionName,
+    notification: &Notification,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let portal = config.connections.get(connection).map_or("", |connection| &connection.cloud.portal);
+    let composed = compose(notification, portal);
+    let taking = config.rules.matching(connection, notification);
+    let paging = taking.iter().find(|route| !route.policy.records_only);
+    let about = About {
+        notification,
+        connection,
+        team: paging.map_or(&config.rules.fallback_team, |route| &route.team),
+        route: paging.map_or("", |route| &route.name),
+    };
+    writeln!(out, "\nVariables for templates")?;
+    let mut empty = Vec::new();
+    for (name, variable) in variables(&about, &composed) {
+        if variable.is_empty() {
+            empty.push(name);
+        } else {
+            writeln!(out, "  {name} = {variable}")?;
+        }
+    }
+    if !empty.is_empty() {
+        writeln!(out, "  empty: {}", empty.join(", "))?;
+    }
+    let own = taking.iter().filter_map(|route| Some((route, route.templates.as_ref()?)));
+    for (at, (route, templates)) in own.enumerate() {
+        if at == 0 {
+            writeln!(out, "\nTemplates")?;
+        }
+        writeln!(out, "  {} ({}:{}): {}", route.name, route.file, route.line, templates.in_words())?;
+        for fault in route.page(connection, notification, &composed).1 {
+            writeln!(out, "    {fault}")?;
+        }
     }
     Ok(())
 }

@@ -18,10 +18,18 @@ use crate::telemetry::Telemetry;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the writer does inside its transaction, with the rules as they are at that moment.
-pub fn duties(rules: &Arc<ArcSwap<Rules>>) -> Duties {
+pub fn duties(rules: &Arc<ArcSwap<Rules>>, telemetry: &Arc<Telemetry>) -> Duties {
     let (for_judge, for_record) = (Arc::clone(rules), Arc::clone(rules));
+    let telemetry = Arc::clone(telemetry);
     Duties {
-        judge: Box::new(move |known, event, now| decide(&for_judge.load(), known, event, now)),
+        judge: Box::new(move |known, event, now| {
+            let verdict = decide(&for_judge.load(), known, event, now);
+            for fault in &verdict.template_faults {
+                telemetry.template_failed(&fault.route);
+                tracing::warn!(event.id = %event.id, route = fault.route, "{fault}; run `check`");
+            }
+            verdict
+        }),
         record: Box::new(move |known, finish, now| {
             record(&for_record.load(), known, &finish.delivery.call, &finish.attempted, &finish.next, now)
         }),

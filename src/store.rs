@@ -19,7 +19,8 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,8 +40,10 @@ pub use operate::{Change, Changed};
 pub use read::{DeliveryRow, EventRow, Health, OpenPage, delivery_states};
 pub use slots::Slots;
 
-/// How many commands may wait for the writer; beyond that the caller hears `Overloaded` at once.
-const QUEUE: usize = 4096;
+/// How many events, and how much of them, may wait for the writer; beyond that the caller hears `Overloaded` at once.
+/// Claims and records are not counted: they make room.
+const EVENTS_WAITING: usize = 4096;
+const BYTES_WAITING: usize = 64 * 1024 * 1024;
 
 /// What `receive` hands over for storing.
 #[derive(Clone, Debug)]
@@ -69,6 +72,7 @@ pub struct Finish {
     pub delivery: Delivery,
     pub attempted: Attempted,
     pub next: Next,
+    pub begun_at: Timestamp,
 }
 
 /// Whether the record was ours to make.
@@ -147,11 +151,45 @@ enum Command {
     Stop,
 }
 
+/// What waits for the writer.
+#[derive(Debug, Default)]
+struct Waiting {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    /// Counts an event in, unless there are too many already.
+    fn enter(&self, incoming: &Incoming) -> bool {
+        let bytes = self.bytes.fetch_add(incoming.body.len(), Ordering::SeqCst);
+        let events = self.events.fetch_add(1, Ordering::SeqCst);
+        if events < EVENTS_WAITING && bytes < BYTES_WAITING {
+            return true;
+        }
+        self.count_out(incoming);
+        false
+    }
+
+    fn leave(&self, command: &Command) {
+        if let Command::Intake(incoming, _) = command {
+            self.count_out(incoming);
+        }
+    }
+
+    fn count_out(&self, incoming: &Incoming) {
+        self.bytes.fetch_sub(incoming.body.len(), Ordering::SeqCst);
+        self.events.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// The handle that everybody holds.
 #[derive(Clone, Debug)]
 pub struct Store {
-    commands: SyncSender<Command>,
+    commands: Sender<Command>,
+    waiting: Arc<Waiting>,
+    /// For health: no listing holds it up.
     reader: Arc<read::Reader>,
+    listings: Arc<read::Reader>,
     slots: Arc<Slots>,
 }
 
@@ -172,13 +210,15 @@ impl Store {
     pub fn open(path: &Path, clock: Clock, slots: Slots, duties: Duties) -> Result<Opened, OpenError> {
         let opened = file::open(path, clock.now())?;
         let slots = Arc::new(slots);
-        let (commands, queue) = sync_channel(QUEUE);
+        let (commands, queue) = channel();
+        let waiting = Arc::new(Waiting::default());
         let (leased_out, leased) = mpsc::unbounded_channel();
         let reader = Arc::new(read::Reader::new(path.to_owned()));
+        let listings = Arc::new(read::Reader::new(path.to_owned()));
         let interrupted = opened.interrupted;
-        let writer = writer::spawn(opened, clock, Arc::clone(&slots), duties, queue, leased_out)
+        let writer = writer::spawn(opened, clock, Arc::clone(&slots), duties, queue, Arc::clone(&waiting), leased_out)
             .map_err(|source| OpenError::File { path: path.display().to_string(), source })?;
-        Ok(Opened { store: Self { commands, reader, slots }, leased, writer, interrupted })
+        Ok(Opened { store: Self { commands, waiting, reader, listings, slots }, leased, writer, interrupted })
     }
 
     pub fn slots(&self) -> &Slots {
@@ -189,7 +229,11 @@ impl Store {
     pub async fn intake(&self, incoming: Incoming) -> Result<Receipt, StoreError> {
         // Compressed here and not by the writer, which has one core for everybody.
         let body = Bytes::from(lz4_flex::compress_prepend_size(&incoming.body));
-        self.ask(|reply| Command::Intake(Box::new(Incoming { body, ..incoming }), reply)).await
+        let incoming = Incoming { body, ..incoming };
+        if !self.waiting.enter(&incoming) {
+            return Err(StoreError::Overloaded);
+        }
+        self.ask(|reply| Command::Intake(Box::new(incoming), reply)).await
     }
 
     /// Leases up to `limit` deliveries that are due, at most as many as there are free slots.
@@ -217,23 +261,23 @@ impl Store {
     }
 
     pub async fn deliveries(&self, state: Option<&'static str>, limit: usize) -> Result<Vec<DeliveryRow>, StoreError> {
-        self.read(move |reader| reader.deliveries(state, limit)).await
+        Self::read(&self.listings, move |reader| reader.deliveries(state, limit)).await
     }
 
     pub async fn events(&self, limit: usize) -> Result<Vec<EventRow>, StoreError> {
-        self.read(move |reader| reader.events(limit)).await
+        Self::read(&self.listings, move |reader| reader.events(limit)).await
     }
 
     pub async fn known(&self, alert: AlertKey) -> Result<Known, StoreError> {
-        self.read(move |reader| reader.known(&alert)).await
+        Self::read(&self.listings, move |reader| reader.known(&alert)).await
     }
 
     pub async fn open_pages(&self, limit: usize) -> Result<Vec<OpenPage>, StoreError> {
-        self.read(move |reader| reader.open_pages(limit)).await
+        Self::read(&self.listings, move |reader| reader.open_pages(limit)).await
     }
 
     pub async fn health(&self) -> Result<Health, StoreError> {
-        self.read(read::Reader::health).await
+        Self::read(&self.reader, read::Reader::health).await
     }
 
     /// The writer commits what waits and ends.
@@ -249,18 +293,15 @@ impl Store {
         command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.try_send(command(reply)).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Overloaded,
-            TrySendError::Disconnected(_) => StoreError::Stopped,
-        })?;
+        self.commands.send(command(reply)).map_err(|_| StoreError::Stopped)?;
         answer.await.map_err(|_| StoreError::Stopped)?
     }
 
     async fn read<T: Send + 'static>(
-        &self,
+        reader: &Arc<read::Reader>,
         query: impl FnOnce(&read::Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let reader = Arc::clone(&self.reader);
+        let reader = Arc::clone(reader);
         tokio::task::spawn_blocking(move || query(&reader)).await.map_err(|_| StoreError::Stopped)?
     }
 }

@@ -55,6 +55,11 @@ struct CredentialLabels {
     credential: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
 /// All metrics of one bridge; nothing is global.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -66,6 +71,7 @@ pub struct Telemetry {
     possibly_doubled: Counter,
     overtaken: Counter,
     reloads_refused: Counter,
+    template_failures: Family<RouteLabels, Counter>,
     intake_seconds: Histogram,
     delivery_seconds: Histogram,
     deliveries: Family<StateLabels, Gauge>,
@@ -90,6 +96,7 @@ impl Default for Telemetry {
             possibly_doubled: Counter::default(),
             overtaken: Counter::default(),
             reloads_refused: Counter::default(),
+            template_failures: Family::default(),
             intake_seconds: Histogram::new(MILLISECONDS),
             delivery_seconds: Histogram::new(MILLISECONDS),
             deliveries: Family::default(),
@@ -118,6 +125,11 @@ impl Default for Telemetry {
             metrics.overtaken.clone(),
         );
         registry.register("reloads_refused", "Reloads that changed nothing", metrics.reloads_refused.clone());
+        registry.register(
+            "template_failures",
+            "Templates that failed for an alert, which got the built-in text",
+            metrics.template_failures.clone(),
+        );
         registry.register_with_unit(
             "intake",
             "From the whole body to the commit",
@@ -178,6 +190,10 @@ impl Telemetry {
 
     pub fn overtaken(&self) {
         self.overtaken.inc();
+    }
+
+    pub fn template_failed(&self, route: &str) {
+        self.template_failures.get_or_create(&RouteLabels { route: route.to_owned() }).inc();
     }
 
     pub fn reload_refused(&self) {

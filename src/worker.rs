@@ -17,7 +17,7 @@ use crate::azure::deliver::Azure;
 use crate::clock::{Clock, Stopwatch};
 use crate::domain::after::{Next, RetryPolicy, after};
 use crate::domain::backoff::Roll;
-use crate::domain::delivery::{Attempted, Delivery, Learned, Outcome};
+use crate::domain::delivery::{Attempted, Delivery, Destination, Learned, Outcome};
 use crate::domain::id::{AlertKey, ExternalId, Side};
 use crate::domain::timestamp::Timestamp;
 use crate::signl4::deliver::Signl4;
@@ -28,6 +28,10 @@ use crate::telemetry::Telemetry;
 const CLAIM: usize = 128;
 /// Without any sign of work the store is asked this often: a belt beside the braces.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// Shorter than a lease, so that no second attempt begins beside the first.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(75);
+const RECORD_REST: Duration = Duration::from_millis(100);
+const RECORD_PATIENCE: Duration = Duration::from_secs(10);
 /// An error of the store is waited out this long.
 const STORE_REST: Duration = Duration::from_secs(1);
 
@@ -67,7 +71,16 @@ impl Worker {
             loop {
                 tokio::select! {
                     biased;
-                    () = stop.cancelled() => return,
+                    () = stop.cancelled() => {
+                        // What is leased already goes out: nobody else would take it before its lease ends.
+                        leased.close();
+                        while let Ok(handed) = leased.try_recv() {
+                            for delivery in handed {
+                                self.spawn(delivery);
+                            }
+                        }
+                        return;
+                    }
                     handed = leased.recv() => match handed {
                         Some(handed) => handed.into_iter().for_each(|delivery| self.spawn(delivery)),
                         None => return,
@@ -110,10 +123,10 @@ impl Worker {
 
     /// One attempt of a leased delivery, and its record.
     pub async fn carry_out(&self, delivery: Delivery) {
-        let destination = delivery.call.destination();
+        let _slot = Slot { store: &self.store, destination: delivery.call.destination() };
+        let begun_at = self.clock.now();
         let attempted = self.attempt(&delivery).await;
-        self.finish(delivery, attempted).await;
-        self.store.slots().give_back(&destination);
+        self.finish(delivery, attempted, begun_at).await;
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Attempted {
@@ -127,12 +140,15 @@ impl Worker {
                 Side::Signl4 => outbound.signl4.attempt(&owned).await,
             }
         });
-        let attempted = attempt.await.unwrap_or_else(|_| Attempted {
-            outcome: Outcome::OurFault,
-            learned: Learned::default(),
-            note: "a fault in the bridge".to_owned(),
-            possibly_doubled: false,
-        });
+        let abort = attempt.abort_handle();
+        let attempted = match tokio::time::timeout(LONGEST_ATTEMPT, attempt).await {
+            Ok(Ok(attempted)) => attempted,
+            Ok(Err(_)) => ended(Outcome::OurFault, "a fault in the bridge"),
+            Err(_) => {
+                abort.abort();
+                ended(Outcome::Unknown, "the attempt took too long and was cut off")
+            }
+        };
         let duration_ms = watch.elapsed_ms();
         let (page, alert) = (delivery.call.page().map(ExternalId::as_str), delivery.call.alert().map(AlertKey::as_str));
         tracing::info!(
@@ -143,7 +159,7 @@ impl Worker {
         attempted
     }
 
-    async fn finish(&self, delivery: Delivery, attempted: Attempted) {
+    async fn finish(&self, delivery: Delivery, attempted: Attempted, begun_at: Timestamp) {
         let now = self.clock.now();
         let next = after(&delivery, &attempted.outcome, &self.policy, now, Roll::new(fastrand::f64()));
         let kind = delivery.call.kind().as_str();
@@ -159,7 +175,7 @@ impl Worker {
                 "the destination refuses its credential: its deliveries wait and one is tried each minute"
             );
         }
-        match self.store.record(Finish { delivery, attempted: attempted.clone(), next }).await {
+        match self.record(&Finish { delivery, attempted: attempted.clone(), next, begun_at }).await {
             Ok(Recorded::Ours) => match next {
                 Next::Done => self.telemetry.delivered(now.since(created_at)),
                 Next::Again { .. } if matches!(attempted.outcome, Outcome::Denied { .. }) => {
@@ -181,5 +197,38 @@ impl Worker {
                 "an outcome was not recorded; when its lease ends the delivery is taken up again"
             ),
         }
+    }
+
+    /// Records an outcome, again and again while the store has a hiccup: what is not recorded would be sent twice.
+    async fn record(&self, finish: &Finish) -> Result<Recorded, StoreError> {
+        let mut rest = RECORD_REST;
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.store.record(finish.clone()).await {
+                Err(error) if waited < RECORD_PATIENCE && !matches!(error, StoreError::Stopped) => {
+                    tracing::warn!(delivery.id = %finish.delivery.id, error = %error, "an outcome is not recorded yet; trying again");
+                    tokio::time::sleep(rest).await;
+                    waited = waited.saturating_add(rest);
+                    rest = rest.saturating_mul(2);
+                }
+                recorded => return recorded,
+            }
+        }
+    }
+}
+
+fn ended(outcome: Outcome, note: &str) -> Attempted {
+    Attempted { outcome, learned: Learned::default(), note: note.to_owned(), possibly_doubled: false }
+}
+
+/// A slot under way; given back whatever happens.
+struct Slot<'a> {
+    store: &'a Store,
+    destination: Destination,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.store.slots().give_back(&self.destination);
     }
 }

@@ -18,14 +18,14 @@ fuzz_target!(|body: &[u8]| {
         Ok(notification) => Box::new(notification),
         Err(error) => {
             let problem = error.to_string();
-            check_page(&render_unreadable(&problem, &connection));
+            check_page(&render_unreadable(&problem, &connection), body);
             let verdict = judge(&mut known, &EventKind::Unreadable { connection, digest: digest(body), problem });
             assert_eq!((verdict.reason, verdict.owed.len()), (Reason::Unreadable, 1), "it is paged");
             return;
         }
     };
     for portal in PORTALS {
-        check_page(&render(&notification, portal));
+        check_page(&render(&notification, portal), body);
     }
     let kind = EventKind::Azure { connection: connection.clone(), notification: notification.clone() };
     let first = judge(&mut known, &kind);

@@ -189,3 +189,36 @@ fn warnings_are_shown_and_no_failure() {
     );
     assert!(report.ends_with("Well: no routes, no examples, 1 warning\n"), "{report}");
 }
+
+#[test]
+fn templates_are_tried_on_samples_and_examples() {
+    let routes = r#"[[route]]
+name = "payments"
+team = "night"
+title = "{{ title }} ({{ custom.owner | default('nobody') }})"
+message = """
+{{ message }}
+Zone {{ dimensions.zone }}
+"""
+parameters = { Owner = "{{ custom.ower | default('nobody') }}" }
+runbook = "https://wiki.contoso.com/{{ rule | urlencode }}"
+[[route.example]]
+alert = { rule = "Disk full", severity = "Sev2", custom = { owner = "web" } }
+team = "night"
+"#;
+    let (status, report) = check(BRIDGE, routes);
+    assert_eq!(status, CheckStatus::Failed);
+    let failures = report.split_once("Failures\n").unwrap().1;
+    assert_eq!(
+        failures,
+        "  routes/a.toml:9: parameter `Owner` of route `payments`: no example of the route has `custom.ower`; did you mean `custom.owner`?
+  routes/a.toml:7: message of route `payments`: the alert has no `dimensions.zone`; say what stands there then: `dimensions.zone | default(\"…\")` or `{% if dimensions.zone %}`; seen with the sample metric alert (Sev1) and 10 more
+
+Failed: 2 failures in 1 route and 1 example
+"
+    );
+    let mended = routes.replace("dimensions.zone", "dimensions.zone | default('?')").replace("ower", "owner");
+    let (status, report) = check(BRIDGE, &mended);
+    assert_eq!(status, CheckStatus::Well, "{report}");
+    assert!(report.contains("-> page night, own title, message, runbook, 1 parameter\n"), "{report}");
+}

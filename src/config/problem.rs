@@ -89,6 +89,26 @@ impl Place {
         }
     }
 
+    /// The line on which the content of a text at this place begins, and whether its lines are lines of the file.
+    pub(super) fn text_lines(&self) -> (usize, bool) {
+        let line = self.line();
+        let Self::File { source, offset } = self else { return (line, false) };
+        let rest = source.text().get(*offset..).unwrap_or_default();
+        match rest.strip_prefix("\"\"\"").or_else(|| rest.strip_prefix("'''")) {
+            Some(text) if text.starts_with(['\n', '\r']) => (line + 1, true),
+            Some(_) => (line, true),
+            None => (line, false),
+        }
+    }
+
+    /// Another line of the same file: `routes/payments.toml:12`.
+    pub(super) fn on_line(&self, line: usize) -> String {
+        match self {
+            Self::File { source, .. } => format!("{}:{line}", source.name),
+            Self::Variable { .. } | Self::Whole { .. } => self.to_string(),
+        }
+    }
+
     pub(super) fn is_variable(&self) -> bool {
         matches!(self, Self::Variable { .. })
     }

@@ -8,6 +8,7 @@ use super::document::{self, Table, Value};
 use super::examples;
 use super::problem::{ConfigError, Findings, Place, Source, nearest, shown};
 use super::section::{Item, Section};
+use super::templates;
 use crate::domain::event::Severity;
 use crate::domain::id::{ConnectionName, SubscriptionId, TeamName};
 use crate::domain::route::{
@@ -162,6 +163,8 @@ fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut
         on_resolved: resolved.as_ref().and_then(|item| item.word(&ON_RESOLVED, findings)).unwrap_or_default(),
         close_in_azure: word(&mut section, "close_in_azure", &CLOSE_IN_AZURE, findings),
         system_close: word(&mut section, "system_close", &SYSTEM_CLOSE, findings),
+        quiet_period: section.take("quiet_period").map(|item| item.duration_or_off(findings).unwrap_or_default()),
+        time_to_live: section.take("time_to_live").and_then(|item| item.duration_or_off(findings)),
     };
     if let (Some(item), Some(team), OnResolved::Annotate) = (resolved, &team, policy.on_resolved)
         && names.teams.get(team) == Some(&false)
@@ -173,6 +176,7 @@ fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut
             findings,
         );
     }
+    let templates = templates::templates(&mut section, findings);
     let continues = section.take("continue").and_then(|item| item.boolean(findings)).unwrap_or_default();
     let examples = section
         .take("example")
@@ -191,6 +195,7 @@ fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut
         service,
         scenario,
         policy,
+        templates,
         continues,
         examples,
     })

@@ -3,6 +3,7 @@
 mod environment;
 mod errors;
 mod shipped;
+mod templates;
 mod values;
 
 use std::collections::BTreeMap;

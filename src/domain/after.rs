@@ -20,6 +20,8 @@ pub struct RetryPolicy {
     pub change_ttl: Duration,
     /// How long a Raise of unknown outcome waits at least, so that SIGNL4's own event can settle it first.
     pub settle: Duration,
+    /// A destination's wish to wait is honoured up to here where a page waits.
+    pub longest_wait_of_a_page: Duration,
     /// Between two probes of a destination that denies us.
     pub probe: Duration,
 }
@@ -31,6 +33,7 @@ impl Default for RetryPolicy {
             raise_ttl: Duration::from_hours(24),
             change_ttl: Duration::from_hours(30 * 24),
             settle: Duration::from_secs(15),
+            longest_wait_of_a_page: Duration::from_mins(5),
             probe: Duration::from_mins(1),
         }
     }
@@ -69,7 +72,10 @@ pub fn after(delivery: &Delivery, outcome: &Outcome, policy: &RetryPolicy, now: 
         Outcome::Accepted => return Next::Done,
         Outcome::Refused { status } => return Next::Dead { why: Why::Refused { status: *status } },
         Outcome::Denied { .. } => return Next::Again { due: now.plus(policy.probe) },
+        // A page is not laid by for an hour because a proxy said so.
+        Outcome::Busy { after } if is_raise => after.map(|after| after.min(policy.longest_wait_of_a_page)),
         Outcome::Busy { after } => *after,
+        Outcome::NotYet { after } => Some(*after),
         Outcome::Unknown if is_raise => Some(policy.settle),
         Outcome::Unknown | Outcome::Unsent | Outcome::OurFault => None,
     };
@@ -181,7 +187,8 @@ mod tests {
     fn the_destinations_wish_is_honoured_up_to_an_hour() {
         for (wish, due) in [(0, 1_000), (30, 31_000), (60 * 60, HOUR + 1_000), (u64::MAX, HOUR + 1_000)] {
             let busy = Outcome::Busy { after: Some(Duration::from_secs(wish)) };
-            check(raise(), 1, &busy, 0, Roll::HIGHEST, again(due));
+            check(change(), 1, &busy, 0, Roll::HIGHEST, again(due));
+            check(raise(), 1, &busy, 0, Roll::HIGHEST, again(due.min(5 * 60_000 + 1_000)));
         }
     }
 

@@ -8,11 +8,13 @@ mod azure;
 mod desk;
 mod record;
 mod signl4;
+mod threads;
 
 use super::delivery::Call;
 use super::event::{Event, EventKind, TimerKind};
-use super::id::{DeliveryId, ExternalId};
+use super::id::{AlertKey, DeliveryId, ExternalId};
 use super::page::{Alert, Ending, Known, Page, Phase};
+use super::render::template::Fault;
 use super::route::Rules;
 use super::timestamp::Timestamp;
 use desk::Desk;
@@ -33,6 +35,12 @@ pub struct Verdict {
     pub timers: Vec<Timer>,
     /// Pages whose timers are void.
     pub cancelled: Vec<ExternalId>,
+    /// The thread and the alert that it now begins with.
+    pub thread: Option<(String, AlertKey)>,
+    /// An alert without pages of its own, and the one whose pages it joined.
+    pub joined: Option<(AlertKey, AlertKey)>,
+    /// Templates that failed; their pages have the built-in text instead.
+    pub template_faults: Vec<Fault>,
 }
 
 /// A delivery to make.
@@ -68,6 +76,10 @@ pub enum Reason {
     /// No route takes the alert: the fallback team is paged.
     Unrouted,
     Repeat,
+    /// Of the same thread as an open page: counted there, nobody is paged again.
+    Joined,
+    /// Of the same thread, and worse: paged anew.
+    Worse,
     /// The alert fired anew and every team already has an open page of it.
     AlreadyPaged,
     /// Fired, but its Resolved is stored already.
@@ -97,6 +109,7 @@ pub enum Reason {
     OtherAccount,
     NoConsequence,
     GraceEnded,
+    TimeToLiveEnded,
     TimerVoid,
 }
 
@@ -108,6 +121,8 @@ impl Reason {
             Self::RecordedByRoute => "recorded_by_route",
             Self::Unrouted => "unrouted",
             Self::Repeat => "repeat",
+            Self::Joined => "joined",
+            Self::Worse => "worse",
             Self::AlreadyPaged => "already_paged",
             Self::SupersededByResolved => "superseded_by_resolved",
             Self::ResolvedBeforePaged => "resolved_before_paged",
@@ -130,6 +145,7 @@ impl Reason {
             Self::OtherAccount => "other_account",
             Self::NoConsequence => "no_consequence",
             Self::GraceEnded => "grace_ended",
+            Self::TimeToLiveEnded => "time_to_live_ended",
             Self::TimerVoid => "timer_void",
         }
     }
@@ -156,6 +172,7 @@ pub fn decide(rules: &Rules, known: &Known, event: &Event, now: Timestamp) -> Ve
         EventKind::Alarm { team, about, title, text } => azure::alarm(&mut desk, team, about, title, text),
         EventKind::Ignored { .. } => Reason::NoConsequence,
         EventKind::Timer { page, timer: TimerKind::GraceEnded } => grace_ended(&mut desk, page),
+        EventKind::Timer { page, timer: TimerKind::TimeToLive } => time_to_live_ended(&mut desk, page),
     };
     desk.verdict(reason)
 }
@@ -188,6 +205,14 @@ fn grace_ended(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
             Reason::ResolvedBeforePaged
         }
     }
+}
+
+fn time_to_live_ended(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
+    if desk.page(id).is_none_or(Page::is_ended) {
+        return Reason::TimerVoid;
+    }
+    desk.withdraw(id, Ending::Expired);
+    Reason::TimeToLiveEnded
 }
 
 #[cfg(test)]

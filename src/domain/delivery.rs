@@ -199,6 +199,10 @@ impl Destination {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub fn side(&self) -> Side {
+        if self.0.starts_with("signl4:") { Side::Signl4 } else { Side::Azure }
+    }
 }
 
 impl fmt::Display for Destination {
@@ -235,6 +239,8 @@ pub enum Outcome {
     Accepted,
     /// 429 or 503: surely not done; wait at least that long.
     Busy { after: Option<Duration> },
+    /// Surely not done, and only this delivery waits: what it concerns is not there yet.
+    NotYet { after: Duration },
     /// Surely not received: no connection, DNS, TLS.
     Unsent,
     /// Sent, and no answer, or one that says nothing (5xx, cut).
@@ -252,6 +258,7 @@ impl Outcome {
         match self {
             Self::Accepted => "accepted",
             Self::Busy { .. } => "busy",
+            Self::NotYet { .. } => "not_yet",
             Self::Unsent => "unsent",
             Self::Unknown => "unknown",
             Self::Refused { .. } => "refused",

@@ -38,6 +38,8 @@ pub enum EventKind {
 pub enum TimerKind {
     /// The page's hold (grace) is over.
     GraceEnded,
+    /// The route's time to live of the page is over.
+    TimeToLive,
 }
 
 /// Azure's `monitorCondition`.
@@ -240,7 +242,7 @@ pub struct Criterion {
 /// What happened in SIGNL4.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signl4Change {
-    /// The notification's own id, for saying whether it was seen before.
+    /// The notification's own id within its account, for saying whether it was seen before.
     pub notification_id: Option<String>,
     pub happened: Happened,
     /// `eventRaisedUtc`, or the time of receipt when it is absent.
@@ -314,6 +316,22 @@ impl EventKind {
         AlertKey::synthetic("notice", &format!("foreign:{connection}:{}:{day}", super::id::digest(name.as_bytes())))
     }
 
+    /// The thread that an alert belongs to, for looking up the alert that it began with.
+    pub fn thread_key(&self) -> Option<String> {
+        match self {
+            Self::Azure { notification, .. } if notification.condition == Condition::Fired => {
+                super::thread::thread(notification).map(|thread| thread.key)
+            }
+            Self::Azure { .. }
+            | Self::Foreign { .. }
+            | Self::Unreadable { .. }
+            | Self::Signl4 { .. }
+            | Self::Alarm { .. }
+            | Self::Ignored { .. }
+            | Self::Timer { .. } => None,
+        }
+    }
+
     /// One alarm an hour for the same trouble.
     pub fn alarm_key(about: &str, hour: &str) -> AlertKey {
         AlertKey::synthetic("alarm", &format!("{}:{hour}", super::id::digest(about.as_bytes())))
@@ -363,9 +381,7 @@ impl EventKind {
                 };
                 Some(format!("azure {} {condition} {at}", notification.id.key()))
             }
-            Self::Signl4 { team, change, .. } => {
-                change.notification_id.as_ref().map(|id| format!("signl4 {team} {id}"))
-            }
+            Self::Signl4 { change, .. } => change.notification_id.as_ref().map(|id| format!("signl4 {id}")),
             Self::Azure { .. }
             | Self::Foreign { .. }
             | Self::Unreadable { .. }

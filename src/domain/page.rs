@@ -67,17 +67,55 @@ pub struct Alert {
     /// SIGNL4's time of the last close by a person: it applies to every page on which nothing has happened since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
+    /// Later alerts that joined the pages of this one, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+    /// How many joined, those included that are no members any more.
+    #[serde(default)]
+    pub joined: u32,
+    /// How bad the thread was at its worst, in its own degrees.
+    #[serde(default)]
+    pub rank: u8,
     /// Body digest of the last notification: tells one test notification from the next.
     pub digest: String,
     pub heard_at: Timestamp,
 }
 
+/// So many refused comments wait for the next change at most.
+pub const UNSAID: usize = 20;
+
 impl Alert {
+    /// A change was given up: what is still on its way is wanted, else what was seen.
+    pub fn want_what_is_left(&mut self, open: &[OpenDelivery]) {
+        let last = open.iter().rev().find_map(|open| match &open.call {
+            Call::ChangeState { target, state, .. } if target.key == self.key => Some(*state),
+            Call::ChangeState { .. }
+            | Call::Raise { .. }
+            | Call::Acknowledge { .. }
+            | Call::Resolve { .. }
+            | Call::Annotate { .. }
+            | Call::Comment { .. } => None,
+        });
+        self.azure.wanted = last.or(self.azure.seen);
+    }
+
     /// Azure's state as far as we know and want it; a new alert is `New`.
     pub fn azure_state(&self) -> AzureState {
         self.azure.settled().unwrap_or(AzureState::New)
     }
 }
+
+/// A later alert of the same thread: it has no page of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub key: AlertKey,
+    /// `None`: it cannot be changed in Azure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<AzureTarget>,
+}
+
+/// So many later alerts of a thread are changed in Azure together with the first; of more, the newest.
+pub const MEMBERS: usize = 50;
 
 /// State of a page in SIGNL4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,6 +156,10 @@ pub enum Ending {
     ClosedBySystem,
     /// A person closed another page of the same alert, or the alert in Azure.
     ClosedElsewhere,
+    /// Things got worse, and a new page took its place.
+    Replaced,
+    /// Its route's time to live was over.
+    Expired,
     /// The Raise is dead.
     NotRaised,
 }
@@ -221,6 +263,9 @@ pub fn raise_body(rendered: &Rendered, page: &ExternalId, service: Option<&str>,
     put("X-S4-ExternalID", page.as_str());
     put("X-S4-Status", "new");
     put("X-S4-SourceSystem", SOURCE_SYSTEM);
+    if let Some(location) = &rendered.location {
+        put("X-S4-Location", location);
+    }
     if let Some(service) = service {
         put("X-S4-Service", service);
     }

@@ -8,6 +8,7 @@ mod activity;
 mod measure;
 mod measured;
 mod others;
+pub mod template;
 mod text;
 
 use super::event::{Condition, Detail, Notification};
@@ -20,6 +21,10 @@ pub const TITLE_CHARS: usize = 80;
 const MESSAGE_CHARS: usize = 1_600;
 /// Longest value of a parameter that is no link.
 const PARAMETER_CHARS: usize = 120;
+/// Name of the parameter with the alert's page in the portal.
+const PORTAL_LINK: &str = "Link";
+/// Begin of the title of a test notification.
+const TEST_MARK: &str = "[Test]";
 /// Most custom properties that are shown.
 const CUSTOM_SHOWN: usize = 5;
 /// Names under which SIGNL4 looks for title and text; none of our parameters bears one.
@@ -39,17 +44,56 @@ pub const TEXT_KEYS: [&str; 12] = [
 ];
 
 /// A page's text, before SIGNL4's own fields are put beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendered {
     /// At most 80 characters: what broke, where, how bad, the measured value against its threshold.
     pub title: String,
     pub message: String,
     /// Short, in order; names are none of SIGNL4's text keys.
     pub parameters: Vec<(String, String)>,
+    /// `X-S4-Location`: `52.52,13.405`.
+    pub location: Option<String>,
+}
+
+/// A page in its parts: a route's templates may replace them one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Composed {
+    pub title: String,
+    /// Without the closing note.
+    message: String,
+    /// Where an acknowledgement will not reach Azure: it closes every message, whoever wrote it.
+    note: Option<String>,
+    /// All but the deeper link.
+    parameters: Vec<(String, String)>,
+    /// One link that leads deeper than the alert's own page, and its name.
+    deeper: Option<(String, String)>,
+    resource: Option<String>,
+    said: Said,
+}
+
+impl Composed {
+    /// The page as it is without templates.
+    pub fn page(&self) -> Rendered {
+        Rendered {
+            title: self.title.clone(),
+            message: self.closed(&self.message),
+            parameters: self.parameters.iter().chain(&self.deeper).cloned().collect(),
+            location: None,
+        }
+    }
+
+    /// The title with less room.
+    fn title_within(&self, notification: &Notification, chars: usize) -> String {
+        title(notification, &self.said, chars)
+    }
+
+    fn closed(&self, message: &str) -> String {
+        self.note.as_ref().map_or_else(|| message.to_owned(), |note| format!("{message}\n{note}"))
+    }
 }
 
 /// What one kind of alert has to say.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Said {
     /// What it is about; shortened where the title is too long. Without one the rule's name stands in.
     lead: String,
@@ -74,6 +118,11 @@ struct Said {
 
 /// Renders an Azure alert; `portal` is the address of the cloud's portal, `https://portal.azure.com`.
 pub fn render(notification: &Notification, portal: &str) -> Rendered {
+    compose(notification, portal).page()
+}
+
+/// What [`render`] shows, in parts.
+pub fn compose(notification: &Notification, portal: &str) -> Composed {
     let said = match &notification.detail {
         Detail::Metric { criteria, window, dynamic } => {
             measured::metric(notification, criteria, window.as_deref(), *dynamic)
@@ -90,11 +139,17 @@ pub fn render(notification: &Notification, portal: &str) -> Rendered {
         Detail::Generic { facts } => others::generic(notification, facts),
         Detail::Other => others::generic(notification, &[]),
     };
-    let title = title(notification, &said);
-    Rendered {
+    let title = title(notification, &said, TITLE_CHARS);
+    let resource = said.resource.clone().or_else(|| place(notification)).map(short);
+    let parameters = parameters(notification, &said, resource.as_ref(), portal);
+    Composed {
         message: message(notification, &said, &title),
-        parameters: parameters(notification, said, portal),
+        note: write_back_note(notification),
         title,
+        parameters,
+        deeper: deeper(notification, said.link.as_ref()),
+        resource,
+        said,
     }
 }
 
@@ -109,6 +164,7 @@ pub fn render_unreadable(problem: &str, connection: &ConnectionName) -> Rendered
             text::clip(&text::one_line(problem), 500)
         ),
         parameters: vec![("Connection".to_owned(), connection.to_string())],
+        location: None,
     }
 }
 
@@ -138,6 +194,7 @@ pub fn render_foreign(subscription: Option<&SubscriptionId>, connection: &Connec
              This notice comes at most once a day for each subscription."
         ),
         parameters: parameters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+        location: None,
     }
 }
 
@@ -147,10 +204,11 @@ pub fn shown_time(time: Timestamp) -> String {
         .map_or_else(|_| time.to_string(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
-fn title(notification: &Notification, said: &Said) -> String {
+fn title(notification: &Notification, said: &Said, chars: usize) -> String {
     let mut prefix = String::new();
     if notification.is_test() {
-        prefix.push_str("[Test] ");
+        prefix.push_str(TEST_MARK);
+        prefix.push(' ');
     }
     if notification.condition == Condition::Resolved && !said.says_over {
         prefix.push_str("Resolved: ");
@@ -172,11 +230,11 @@ fn title(notification: &Notification, said: &Said) -> String {
     // What is measured stays whole; what it is about and where share the rest, the shorter of them unharmed.
     let length = |text: &str| text.chars().count();
     let fixed: usize = [prefix.as_str(), joint, &fact, on].into_iter().map(length).sum();
-    let room = TITLE_CHARS.saturating_sub(fixed);
+    let room = chars.saturating_sub(fixed);
     let place_room = length(&place).min(room.saturating_sub(length(&lead)).max(room / 2));
     let lead = text::clip(&lead, room.saturating_sub(place_room));
     let place = text::clip(&place, place_room);
-    text::clip(&[prefix.as_str(), &lead, joint, &fact, on, &place].concat(), TITLE_CHARS)
+    text::clip(&[prefix.as_str(), &lead, joint, &fact, on, &place].concat(), chars)
 }
 
 /// What the alert is about, when its kind has no phrase of its own: the rule, else the service.
@@ -227,10 +285,6 @@ fn message(notification: &Notification, said: &Said, title: &str) -> String {
     if body.is_empty() {
         "Azure sent no details; look at the alert in the Azure portal.".clone_into(&mut body);
     }
-    if let Some(note) = write_back_note(notification) {
-        body.push('\n');
-        body.push_str(&note);
-    }
     body
 }
 
@@ -249,27 +303,40 @@ fn write_back_note(notification: &Notification) -> Option<String> {
         .then(|| "Acknowledging will not reach Azure: this alert cannot be changed there.".to_owned())
 }
 
-fn parameters(notification: &Notification, said: Said, portal: &str) -> Vec<(String, String)> {
+fn parameters(
+    notification: &Notification,
+    said: &Said,
+    resource: Option<&String>,
+    portal: &str,
+) -> Vec<(String, String)> {
     let portal = portal.trim_end_matches('/');
     let target = notification.targets.iter().find(|target| text::resource_name(target).is_some());
     let link = notification
         .id
         .portal_link(portal)
         .or_else(|| target.map(|target| format!("{portal}/#resource{}", text::url_path(target))));
-    let short = |value: String| text::clip(&text::one_line(&value), PARAMETER_CHARS);
-    let (deeper_name, deeper) = said.link.unzip();
     [
         ("Severity", notification.severity.map(|severity| severity.as_str().to_owned())),
-        ("Resource", said.resource.or_else(|| place(notification)).map(short)),
-        ("Condition", said.condition.map(short)),
+        ("Resource", resource.cloned()),
+        ("Condition", said.condition.clone().map(short)),
         ("Fired", notification.fired_at.map(shown_time)),
         ("Rule", notification.rule.clone().map(short)),
-        ("Link", link),
-        (deeper_name.unwrap_or("More"), deeper.or_else(|| notification.investigation_link.clone())),
+        (PORTAL_LINK, link),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|value| !value.is_empty())?)))
     .collect()
+}
+
+/// The value of a parameter that is no link.
+fn short(value: impl AsRef<str>) -> String {
+    text::clip(&text::one_line(value.as_ref()), PARAMETER_CHARS)
+}
+
+fn deeper(notification: &Notification, link: Option<&(&'static str, String)>) -> Option<(String, String)> {
+    let (name, deeper) = link.map(|(name, link)| (*name, link)).unzip();
+    let link = deeper.or(notification.investigation_link.as_ref()).filter(|link| !link.is_empty())?;
+    Some((name.unwrap_or("More").to_owned(), link.clone()))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod trial;
 
 pub use explain::Decision;
 pub use glob::Glob;
+pub(super) use resource::{name as resource_name, resource_group, resource_type};
 pub use shadow::Shadow;
 pub use take::Mismatch;
 pub use trial::Surprise;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Notification, Severity};
 use super::id::{AccountName, ConnectionName, SubscriptionId, TeamName};
+use super::render::template::Templates;
 
 /// All that a judgement needs of the configuration.
 #[derive(Clone, Debug)]
@@ -75,6 +77,8 @@ pub struct Route {
     pub service: BySeverity<String>,
     pub scenario: BySeverity<Scenario>,
     pub policy: Policy,
+    /// `title`, `message`, `parameters`, `runbook` and `location`, where any is given.
+    pub templates: Option<Templates>,
     /// Later routes may match too.
     pub continues: bool,
     pub examples: Vec<Example>,
@@ -90,6 +94,13 @@ pub struct Policy {
     pub on_resolved: OnResolved,
     pub close_in_azure: CloseInAzure,
     pub system_close: SystemClose,
+    /// Alerts of the same thread join its open page while no longer than this has passed since the last of them; zero:
+    /// never. `None`: an hour for what repeats by its nature, and never for the rest.
+    #[serde(default)]
+    pub quiet_period: Option<Duration>,
+    /// A page that is still open then ends by itself.
+    #[serde(default)]
+    pub time_to_live: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +149,10 @@ impl Scenario {
             Self::MultiAck => "multi_ack",
             Self::Emergency => "emergency",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::SingleAck, Self::MultiAck, Self::Emergency].into_iter().find(|scenario| scenario.as_str() == text)
     }
 }
 

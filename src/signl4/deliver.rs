@@ -35,6 +35,11 @@ pub const LOOK_UP_PAUSE: Duration = Duration::from_secs(3);
 const NOT_YET: Duration = Duration::from_secs(15);
 const NOT_YET_ATTEMPTS: u32 = 5;
 
+/// A Raise that may have arrived is looked up again this late while SIGNL4 cannot answer, for about two minutes; then the
+/// page is worth more than the doubt.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(15);
+const LOOK_UP_ATTEMPTS: u32 = 8;
+
 /// The SIGNL4 side of the worker.
 #[derive(Clone, Debug)]
 pub struct Signl4 {
@@ -74,7 +79,7 @@ impl Signl4 {
         };
         let on = On { signl4: self, name, team, page };
         match &delivery.call {
-            Call::Raise { body, .. } => on.raise(body, delivery.uncertain).await,
+            Call::Raise { body, .. } => on.raise(body, delivery).await,
             Call::Acknowledge { .. } => on.event(&request::acknowledge(team, page)).await,
             Call::Resolve { .. } => on.event(&request::resolve(team, page)).await,
             Call::Annotate { text, .. } => on.annotate(text, delivery.attempt).await,
@@ -83,6 +88,16 @@ impl Signl4 {
             }
         }
     }
+}
+
+/// What two look-ups say of a Raise that may have arrived.
+#[derive(Debug)]
+enum Settled {
+    Arrived(Found),
+    /// Nothing was found, or nobody may look: no proof of anything.
+    Unknown,
+    /// SIGNL4 could not say for now.
+    NoAnswer(Attempted),
 }
 
 /// One attempt's dealings with one page of one team.
@@ -95,19 +110,27 @@ struct On<'a> {
 }
 
 impl On<'_> {
-    async fn raise(&self, body: &Value, uncertain: bool) -> Attempted {
-        if !uncertain {
+    async fn raise(&self, body: &Value, delivery: &Delivery) -> Attempted {
+        if !delivery.uncertain {
             return self.event(&request::raise(self.team, body)).await;
         }
-        if let Some(found) = self.settle().await {
-            return Attempted {
-                learned: Learned {
-                    signl4_alert_id: Some(found.id),
-                    signl4_event_id: found.event_id,
-                    ..Learned::default()
-                },
-                ..attempted(Outcome::Accepted, "an earlier attempt had arrived: SIGNL4 has the page")
-            };
+        match self.settle().await {
+            Settled::Arrived(found) => {
+                return Attempted {
+                    learned: Learned {
+                        signl4_alert_id: Some(found.id),
+                        signl4_event_id: found.event_id,
+                        ..Learned::default()
+                    },
+                    ..attempted(Outcome::Accepted, "an earlier attempt had arrived: SIGNL4 has the page")
+                };
+            }
+            // Whoever cannot answer now may say in a moment that the page is there.
+            Settled::NoAnswer(failed) if delivery.attempt < LOOK_UP_ATTEMPTS => {
+                let note = format!("{}; looked up again before the page is sent again", failed.note);
+                return attempted(Outcome::NotYet { after: LOOK_UP_AGAIN }, note);
+            }
+            Settled::NoAnswer(_) | Settled::Unknown => {}
         }
         let sent = self.event(&request::raise(self.team, body)).await;
         let possibly_doubled = matches!(sent.outcome, Outcome::Accepted | Outcome::Unknown);
@@ -120,18 +143,25 @@ impl On<'_> {
     }
 
     /// Looks for the page in SIGNL4, twice; nothing found is no proof.
-    async fn settle(&self) -> Option<Found> {
-        let (key, user) = self.api()?;
-        match self.look_up(&key, user).await {
-            Ok(Some(found)) => return Some(found),
-            Ok(None) => {}
-            Err(failed) => {
-                tracing::debug!(note = %failed.note, "the page could not be looked up");
-                return None;
+    async fn settle(&self) -> Settled {
+        let Some((key, user)) = self.api() else { return Settled::Unknown };
+        for pause in [self.signl4.look_up_pause, Duration::ZERO] {
+            match self.look_up(&key, user).await {
+                Ok(Some(found)) => return Settled::Arrived(found),
+                Ok(None) => tokio::time::sleep(pause).await,
+                Err(failed) => {
+                    return match failed.outcome {
+                        Outcome::Denied { .. } | Outcome::Refused { .. } | Outcome::OurFault => Settled::Unknown,
+                        Outcome::Accepted
+                        | Outcome::Busy { .. }
+                        | Outcome::NotYet { .. }
+                        | Outcome::Unsent
+                        | Outcome::Unknown => Settled::NoAnswer(failed),
+                    };
+                }
             }
         }
-        tokio::time::sleep(self.signl4.look_up_pause).await;
-        self.look_up(&key, user).await.ok().flatten()
+        Settled::Unknown
     }
 
     /// One event through the inbound webhook.
@@ -154,7 +184,7 @@ impl On<'_> {
         let found = match self.look_up(&key, user).await {
             Ok(Some(found)) => found,
             Ok(None) if attempt < NOT_YET_ATTEMPTS => {
-                return attempted(Outcome::Busy { after: Some(NOT_YET) }, "SIGNL4 has no alert of this page yet");
+                return attempted(Outcome::NotYet { after: NOT_YET }, "SIGNL4 has no alert of this page yet");
             }
             Ok(None) => return attempted(Outcome::Refused { status: 404 }, "SIGNL4 has no alert of this page"),
             // Only the look-up may have arrived; the annotation was surely not sent.
@@ -174,7 +204,7 @@ impl On<'_> {
     async fn look_up(&self, key: &CredentialKey, user: &str) -> Result<Option<Found>, Attempted> {
         let answer = self.call(key, &request::look_up(self.team, user, self.page)).await?;
         found(&answer, self.page)
-            .map_err(|()| attempted(Outcome::Unknown, "SIGNL4's answer to the look-up is unreadable"))
+            .map_err(|()| attempted(Outcome::OurFault, "SIGNL4's answer to the look-up is unreadable"))
     }
 
     /// The key and the user for REST calls, where both are configured.
@@ -210,6 +240,7 @@ impl On<'_> {
                 Err(attempted(Outcome::Denied { status }, format!("{note}: {mend}")))
             }
             outcome @ (Outcome::Busy { .. }
+            | Outcome::NotYet { .. }
             | Outcome::Unsent
             | Outcome::Unknown
             | Outcome::Refused { .. }
@@ -234,6 +265,7 @@ fn given_up_if_denied(failed: Attempted) -> Attempted {
         Outcome::Denied { status } => Attempted { outcome: Outcome::Refused { status }, ..failed },
         Outcome::Accepted
         | Outcome::Busy { .. }
+        | Outcome::NotYet { .. }
         | Outcome::Unsent
         | Outcome::Unknown
         | Outcome::Refused { .. }

@@ -26,7 +26,7 @@ pub fn receive(
 ) -> Incoming {
     let (name, team) = *caller.get();
     let kind = match catch_unwind(|| parse(&body, now, team.user_id.as_deref())) {
-        Ok(Ok(parsed)) => parsed.into_kind(name.clone()),
+        Ok(Ok(parsed)) => once_for_the_account(parsed.into_kind(name.clone()), team),
         Ok(Err(error)) => {
             tracing::warn!(source = %name, problem = %error, "an event from SIGNL4 could not be understood; it is kept");
             EventKind::Ignored { team: name.clone(), why: "unreadable" }
@@ -37,4 +37,20 @@ pub fn receive(
         }
     };
     Incoming { kind, side: Side::Signl4, source: name.to_string(), body, headers }
+}
+
+/// A team's webhook and its account's tell the same event with the same id: it is one event.
+fn once_for_the_account(kind: EventKind, team: &Team) -> EventKind {
+    match kind {
+        EventKind::Signl4 { team: name, page, mut change } => {
+            change.notification_id = change.notification_id.map(|id| format!("{} {id}", team.account));
+            EventKind::Signl4 { team: name, page, change }
+        }
+        other @ (EventKind::Azure { .. }
+        | EventKind::Foreign { .. }
+        | EventKind::Unreadable { .. }
+        | EventKind::Alarm { .. }
+        | EventKind::Ignored { .. }
+        | EventKind::Timer { .. }) => other,
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
 
 use super::holds::{Holds, Leave};
 use super::rows::{self, state};
@@ -13,7 +14,7 @@ use crate::domain::timestamp::Timestamp;
 /// Longer than any attempt: the client's total time limit, a token, two look-ups.
 pub(super) const LEASE: Duration = Duration::from_secs(90);
 
-/// Leases what is due, not held back, first in its lane, and has a slot.
+/// Leases what is due, not held back, first in its lane, and has a slot. On an error the slots are given back.
 pub(super) fn claim(
     connection: &Connection,
     holds: &mut Holds,
@@ -22,6 +23,24 @@ pub(super) fn claim(
     now: Timestamp,
 ) -> Result<Claimed, StoreError> {
     let mut claimed = Claimed::default();
+    let done = gather(connection, holds, slots, limit, now, &mut claimed);
+    if let Err(error) = done {
+        for delivery in &claimed.deliveries {
+            slots.give_back(&delivery.call.destination());
+        }
+        return Err(error);
+    }
+    Ok(claimed)
+}
+
+fn gather(
+    connection: &Connection,
+    holds: &mut Holds,
+    slots: &Slots,
+    limit: usize,
+    now: Timestamp,
+    claimed: &mut Claimed,
+) -> Result<(), StoreError> {
     for destination in destinations(connection)? {
         let leave = holds.leave(&destination, now);
         if let Leave::Nothing { until } = leave {
@@ -29,31 +48,27 @@ pub(super) fn claim(
             continue;
         }
         claimed.next_due = earlier(claimed.next_due, holds.paused_until(&destination, now));
-        for class in Class::ALL {
-            if !leave.allows(class) {
-                continue;
-            }
-            let due = due(connection, &destination, class, limit.saturating_sub(claimed.deliveries.len()), now)?;
-            for delivery in due {
-                if !slots.take(&destination) {
+        let probe = matches!(leave, Leave::Probe { .. });
+        let mut begun = false;
+        for class in Class::ALL.into_iter().filter(|class| leave.allows(*class)) {
+            let free = limit.saturating_sub(claimed.deliveries.len());
+            for delivery in due(connection, &destination, class, free, now)? {
+                if (probe && begun) || !slots.take(&destination) {
                     break;
                 }
+                // From here on the slot is the claim's to give back.
+                claimed.deliveries.push(delivery.clone());
                 lease(connection, &delivery, now)?;
-                let probe = leave == Leave::Probe;
-                claimed.deliveries.push(delivery);
-                if probe {
-                    holds.probing(connection, &destination, now)?;
-                    break;
-                }
+                begun = true;
             }
-            if leave == Leave::Probe && holds.leave(&destination, now) != Leave::Probe {
-                break;
-            }
+        }
+        if probe && begun {
+            holds.probing(connection, &destination, now)?;
         }
         claimed.next_due = earlier(claimed.next_due, next_due(connection, &destination, now)?);
     }
     claimed.next_due = earlier(claimed.next_due, next_timer(connection)?);
-    Ok(claimed)
+    Ok(())
 }
 
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
@@ -87,7 +102,7 @@ fn due(
     limit: usize,
     now: Timestamp,
 ) -> Result<Vec<Delivery>, StoreError> {
-    let rows = connection
+    let rows: Vec<Result<Delivery, Uuid>> = connection
         .prepare_cached(
             "SELECT id, call, attempt + 1, CASE state WHEN 1 THEN 1 ELSE uncertain END, created_at
              FROM delivery AS this
@@ -100,10 +115,29 @@ fn due(
         )?
         .query_map(
             params![destination.as_str(), class.number(), now.as_millis(), i64::try_from(limit).unwrap_or(i64::MAX)],
-            rows::delivery,
+            |row| match rows::delivery(row) {
+                Err(rusqlite::Error::FromSqlConversionFailure(..)) => Ok(Err(row.get(0)?)),
+                other => other.map(Ok),
+            },
         )?
         .collect::<Result<_, _>>()?;
-    Ok(rows)
+    let mut readable = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row {
+            Ok(delivery) => readable.push(delivery),
+            Err(id) => bury(connection, id, now)?,
+        }
+    }
+    Ok(readable)
+}
+
+/// A row that this version cannot read holds up nothing else: it is dead and waits for a person.
+fn bury(connection: &Connection, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
+    tracing::error!(delivery.id = %id, "a stored delivery cannot be read by this version; it is dead");
+    connection
+        .prepare_cached("UPDATE delivery SET state = ?2, finished_at = ?3, note = ?4 WHERE id = ?1")?
+        .execute(params![id, state::DEAD, now.as_millis(), "this version cannot read it"])?;
+    Ok(())
 }
 
 fn lease(connection: &Connection, delivery: &Delivery, now: Timestamp) -> Result<(), StoreError> {

@@ -7,13 +7,27 @@ use rusqlite::{Connection, params};
 
 use super::{Hold, StoreError};
 use crate::domain::delivery::{Class, Destination, Outcome};
+use crate::domain::id::Side;
 use crate::domain::timestamp::Timestamp;
 
 /// A denied destination is tried again this often: SIGNL4 allows ten erroneous requests a minute.
 const PROBE_EVERY: Duration = Duration::from_mins(1);
 
+/// A destination's wish to wait is honoured up to here where pages wait.
+const LONGEST_WAIT_OF_PAGES: Duration = Duration::from_mins(5);
+
 pub(super) struct Holds {
     by_destination: HashMap<Destination, Hold>,
+}
+
+/// How an attempt ended, as far as its destination is concerned.
+pub(super) struct Heard<'a> {
+    pub(super) destination: &'a Destination,
+    pub(super) outcome: &'a Outcome,
+    pub(super) note: &'a str,
+    pub(super) begun_at: Timestamp,
+    /// It was made with the credential that the destination's other calls need.
+    pub(super) proves_credential: bool,
 }
 
 /// What a destination may be sent now.
@@ -22,8 +36,10 @@ pub(super) enum Leave {
     All,
     /// An operator's pause: no Raise.
     NoPages,
-    /// One delivery, to see whether the destination takes us again.
-    Probe,
+    /// One delivery, to see whether the destination takes us again; no Raise while an operator has paused the team.
+    Probe {
+        pages: bool,
+    },
     Nothing {
         until: Timestamp,
     },
@@ -32,8 +48,8 @@ pub(super) enum Leave {
 impl Leave {
     pub(super) fn allows(self, class: Class) -> bool {
         match self {
-            Self::All | Self::Probe => true,
-            Self::NoPages => class != Class::Page,
+            Self::All | Self::Probe { pages: true } => true,
+            Self::NoPages | Self::Probe { pages: false } => class != Class::Page,
             Self::Nothing { .. } => false,
         }
     }
@@ -50,10 +66,12 @@ impl Holds {
         if let Some(until) = hold.waits_until.filter(|until| *until > now) {
             return Leave::Nothing { until };
         }
-        if hold.denied_since.is_some() {
-            return Leave::Probe;
+        let paused = hold.paused_until.is_some_and(|until| until > now);
+        match (hold.denied_since, paused) {
+            (Some(_), paused) => Leave::Probe { pages: !paused },
+            (None, true) => Leave::NoPages,
+            (None, false) => Leave::All,
         }
-        if hold.paused_until.is_some_and(|until| until > now) { Leave::NoPages } else { Leave::All }
     }
 
     /// When an operator's pause of the destination ends.
@@ -71,40 +89,53 @@ impl Holds {
         self.change(connection, destination, |hold| hold.waits_until = Some(now.plus(PROBE_EVERY)))
     }
 
-    /// What the outcome of an attempt says of its destination.
+    /// What the outcome of an attempt says of its destination. An attempt that began before the destination denied us, or
+    /// asked us to wait, says nothing of it now.
     pub(super) fn heard(
         &mut self,
         connection: &Connection,
-        destination: &Destination,
-        outcome: &Outcome,
-        note: &str,
+        heard: &Heard<'_>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        match outcome {
+        let destination = heard.destination;
+        match heard.outcome {
             Outcome::Denied { .. } => self.change(connection, destination, |hold| {
                 hold.denied_since = hold.denied_since.or(Some(now));
                 hold.waits_until = Some(now.plus(PROBE_EVERY));
-                hold.why = Some(note.to_owned());
+                hold.why = Some(heard.note.to_owned());
             }),
-            Outcome::Busy { after: Some(after) } => self.change(connection, destination, |hold| {
-                hold.waits_until = hold.waits_until.max(Some(now.plus(*after)));
-            }),
-            Outcome::Accepted | Outcome::Refused { .. } => {
-                let held = self
-                    .by_destination
-                    .get(destination)
-                    .is_some_and(|hold| hold.denied_since.is_some() || hold.waits_until.is_some());
-                if !held {
-                    return Ok(());
-                }
-                due_at_once(connection, destination, now)?;
+            Outcome::Busy { after: Some(after) } => {
+                let longest = match destination.side() {
+                    Side::Azure => *after,
+                    // Pages are not laid by for an hour because a proxy said so.
+                    Side::Signl4 => (*after).min(LONGEST_WAIT_OF_PAGES),
+                };
                 self.change(connection, destination, |hold| {
-                    hold.denied_since = None;
-                    hold.waits_until = None;
-                    hold.why = None;
+                    hold.waits_until = hold.waits_until.max(Some(now.plus(longest)));
                 })
             }
-            Outcome::Busy { after: None } | Outcome::Unsent | Outcome::Unknown | Outcome::OurFault => Ok(()),
+            Outcome::Accepted => {
+                let Some(hold) = self.by_destination.get(destination) else { return Ok(()) };
+                let denied_before = hold.denied_since.is_some_and(|since| since <= heard.begun_at);
+                if denied_before && heard.proves_credential {
+                    due_at_once(connection, destination, now)?;
+                    return self.change(connection, destination, |hold| {
+                        hold.denied_since = None;
+                        hold.waits_until = None;
+                        hold.why = None;
+                    });
+                }
+                if hold.denied_since.is_none() && hold.waits_until.is_some_and(|until| until <= now) {
+                    return self.change(connection, destination, |hold| hold.waits_until = None);
+                }
+                Ok(())
+            }
+            Outcome::Busy { after: None }
+            | Outcome::NotYet { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Unsent
+            | Outcome::Unknown
+            | Outcome::OurFault => Ok(()),
         }
     }
 
@@ -172,7 +203,7 @@ impl Holds {
 fn due_at_once(connection: &Connection, destination: &Destination, now: Timestamp) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "UPDATE delivery SET due = ?2 WHERE destination = ?1 AND state = 0 AND due > ?2 AND outcome = 'denied'",
+            "UPDATE delivery SET due = ?2 WHERE destination = ?1 AND state < 2 AND state = 0 AND due > ?2 AND outcome = 'denied'",
         )?
         .execute(params![destination.as_str(), now.as_millis()])?;
     Ok(())

@@ -100,8 +100,17 @@ fn replay(connection: &Connection, id: DeliveryId, force: bool, now: Timestamp) 
             )?
             .execute(params![id.uuid(), state::DUE, now.as_millis()])
     })?;
-    if let (Changed::Done, Some(page)) = (changed, page) {
-        rows::put_page(connection, &page)?;
+    if changed == Changed::Done {
+        if let Some(page) = page {
+            rows::put_page(connection, &page)?;
+        }
+        if let Some(Call::ChangeState { target, .. }) = &call {
+            let known = rows::known(connection, &target.key)?;
+            if let Some(mut alert) = known.alert {
+                alert.want_what_is_left(&known.open);
+                rows::put_alert(connection, &alert)?;
+            }
+        }
     }
     Ok(changed)
 }
@@ -120,6 +129,13 @@ fn give_up(connection: &Connection, id: DeliveryId, now: Timestamp) -> Result<Ch
     let call: Call = connection
         .prepare_cached("SELECT call FROM delivery WHERE id = ?1")?
         .query_row([id.uuid()], |row| rows::json(row, 0))?;
+    if let Call::ChangeState { target, .. } = &call {
+        let known = rows::known(connection, &target.key)?;
+        if let Some(mut alert) = known.alert {
+            alert.want_what_is_left(&known.open);
+            rows::put_alert(connection, &alert)?;
+        }
+    }
     if let Call::Raise { page: raised, .. } = &call
         && let Some(key) = rows::alert_of(connection, raised)?
     {
@@ -129,7 +145,9 @@ fn give_up(connection: &Connection, id: DeliveryId, now: Timestamp) -> Result<Ch
             rows::put_page(connection, &page)?;
         }
         connection
-            .prepare_cached("UPDATE delivery SET state = ?2, finished_at = ?3 WHERE lane = ?1 AND state = 0")?
+            .prepare_cached(
+                "UPDATE delivery SET state = ?2, finished_at = ?3 WHERE lane = ?1 AND state < 2 AND state = 0",
+            )?
             .execute(params![call.lane(), state::SUPERSEDED, now.as_millis()])?;
     }
     Ok(changed)

@@ -123,12 +123,19 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         let wanted = wanted.and_then(state::number);
+        // One query for each partial index: SQLite does not infer `state < 2` from `state = 0`.
+        let which = match wanted {
+            Some(state::DUE | state::LEASED) => "state < 2 AND state = ?1",
+            Some(state::DEAD) => "state = 3 AND state = ?1",
+            Some(_) => "state = ?1",
+            None => "?1 IS NULL",
+        };
         self.with(|connection| {
             let rows = connection
-                .prepare_cached(
+                .prepare_cached(&format!(
                     "SELECT id, state, kind, destination, attempt, created_at, due, finished_at, outcome, note, call
-                     FROM delivery WHERE ?1 IS NULL OR state = ?1 ORDER BY seq DESC LIMIT ?2",
-                )?
+                     FROM delivery WHERE {which} ORDER BY seq DESC LIMIT ?2",
+                ))?
                 .query_map(params![wanted, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                     Ok(DeliveryRow {
                         id: DeliveryId::new(row.get(0)?),

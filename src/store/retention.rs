@@ -23,12 +23,16 @@ pub(super) fn retain(connection: &Connection, before: Timestamp) -> Result<usize
                AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane = 'azure ' || alert.key AND delivery.state < 2)
                AND NOT EXISTS (SELECT 1 FROM page JOIN delivery ON delivery.lane = 'signl4 ' || page.id
                                WHERE page.alert = alert.key AND delivery.state < 2)
+               AND NOT EXISTS (SELECT 1 FROM page JOIN delivery ON delivery.page = page.id
+                               WHERE page.alert = alert.key AND delivery.state = 3)
              LIMIT ?2",
         )?
         .query_map(params![before, ROWS_AT_ONCE], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for key in &alerts {
         connection.prepare_cached("DELETE FROM page WHERE alert = ?1")?.execute([key])?;
+        connection.prepare_cached("DELETE FROM thread WHERE alert = ?1")?.execute([key])?;
+        connection.prepare_cached("DELETE FROM joined WHERE head = ?1")?.execute([key])?;
         connection.prepare_cached("DELETE FROM alert WHERE key = ?1")?.execute([key])?;
     }
     removed = removed.saturating_add(alerts.len());

@@ -40,24 +40,46 @@ pub(super) mod state {
     }
 }
 
-/// All rows that bear on an alert.
+/// All rows that bear on an alert: its own, or those of the alert that it has joined.
 pub(super) fn known(connection: &Connection, key: &AlertKey) -> Result<Known, StoreError> {
+    let own = known_of(connection, key)?;
+    if own.alert.is_some() {
+        return Ok(own);
+    }
+    let head: Option<String> = connection
+        .prepare_cached("SELECT head FROM joined WHERE alert = ?1")?
+        .query_row([key.as_str()], |row| row.get(0))
+        .optional()?;
+    head.map_or(Ok(own), |head| known_of(connection, &AlertKey::stored(head)))
+}
+
+/// The rows of the alert that a thread begins with.
+pub(super) fn known_of_thread(connection: &Connection, thread: &str) -> Result<Known, StoreError> {
+    let head: Option<String> = connection
+        .prepare_cached("SELECT alert FROM thread WHERE key = ?1")?
+        .query_row([thread], |row| row.get(0))
+        .optional()?;
+    head.map_or(Ok(Known::default()), |head| known_of(connection, &AlertKey::stored(head)))
+}
+
+fn known_of(connection: &Connection, key: &AlertKey) -> Result<Known, StoreError> {
     let alert: Option<Alert> = connection
         .prepare_cached("SELECT state FROM alert WHERE key = ?1")?
         .query_row([key.as_str()], |row| json(row, 0))
         .optional()?;
-    if alert.is_none() {
-        return Ok(Known::default());
-    }
+    let Some(alert) = alert else { return Ok(Known::default()) };
     let pages: Vec<Page> = connection
         .prepare_cached("SELECT state FROM page WHERE alert = ?1 ORDER BY number")?
         .query_map([key.as_str()], |row| json(row, 0))?
         .collect::<Result<_, _>>()?;
     let mut open = open_of_lane(connection, &azure_lane(key))?;
+    for member in &alert.members {
+        open.extend(open_of_lane(connection, &azure_lane(&member.key))?);
+    }
     for page in &pages {
         open.extend(open_of_lane(connection, &signl4_lane(&page.id))?);
     }
-    Ok(Known { alert, pages, open })
+    Ok(Known { alert: Some(alert), pages, open })
 }
 
 /// The alert that a page belongs to.
@@ -140,15 +162,22 @@ pub(super) fn apply(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     if let Some(alert) = &verdict.alert {
-        connection
-            .prepare_cached(
-                "INSERT INTO alert (key, heard_at, state) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (key) DO UPDATE SET heard_at = excluded.heard_at, state = excluded.state",
-            )?
-            .execute(params![alert.key.as_str(), alert.heard_at.as_millis(), serde_json::to_string(alert)?])?;
+        put_alert(connection, alert)?;
     }
     for page in &verdict.pages {
         put_page(connection, page)?;
+    }
+    if let Some((thread, alert)) = &verdict.thread {
+        connection
+            .prepare_cached(
+                "INSERT INTO thread (key, alert) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET alert = excluded.alert",
+            )?
+            .execute([thread.as_str(), alert.as_str()])?;
+    }
+    if let Some((alert, head)) = &verdict.joined {
+        connection
+            .prepare_cached("INSERT INTO joined (alert, head) VALUES (?1, ?2) ON CONFLICT (alert) DO NOTHING")?
+            .execute([alert.as_str(), head.as_str()])?;
     }
     for (id, how) in &verdict.finished {
         let state = match how {
@@ -172,6 +201,16 @@ pub(super) fn apply(
             ],
         )?;
     }
+    Ok(())
+}
+
+pub(super) fn put_alert(connection: &Connection, alert: &Alert) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO alert (key, heard_at, state) VALUES (?1, ?2, ?3)
+             ON CONFLICT (key) DO UPDATE SET heard_at = excluded.heard_at, state = excluded.state",
+        )?
+        .execute(params![alert.key.as_str(), alert.heard_at.as_millis(), serde_json::to_string(alert)?])?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! How many attempts may be under way: in all, and towards one destination, so that a slow one does not take them all.
+//! How many attempts may be under way: towards one side, so that a slow Azure takes none of the pages' slots, and towards
+//! one destination, so that a slow one does not take all of its side.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,11 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use crate::domain::delivery::Destination;
+use crate::domain::id::Side;
 
 /// Counts attempts under way.
 #[derive(Debug)]
 pub struct Slots {
     taken: Mutex<Taken>,
+    /// Of each side.
     total: usize,
     each: usize,
     /// Whether a new delivery may be handed to a worker with the commit that stores it.
@@ -20,11 +23,21 @@ pub struct Slots {
 
 #[derive(Debug, Default)]
 struct Taken {
-    all: usize,
+    azure: usize,
+    signl4: usize,
     by_destination: HashMap<Destination, usize>,
     closed: bool,
     /// Somebody was sent away since the last slot came back.
     wanted: bool,
+}
+
+impl Taken {
+    fn side(&mut self, destination: &Destination) -> &mut usize {
+        match destination.side() {
+            Side::Azure => &mut self.azure,
+            Side::Signl4 => &mut self.signl4,
+        }
+    }
 }
 
 impl Slots {
@@ -52,13 +65,15 @@ impl Slots {
     }
 
     pub fn in_flight(&self) -> usize {
-        self.lock().all
+        let taken = self.lock();
+        taken.azure.saturating_add(taken.signl4)
     }
 
     /// Takes a slot if there is one.
     pub(super) fn take(&self, destination: &Destination) -> bool {
         let mut taken = self.lock();
-        if taken.closed || taken.all >= self.total {
+        let side = *taken.side(destination);
+        if taken.closed || side >= self.total {
             taken.wanted = true;
             return false;
         }
@@ -68,14 +83,16 @@ impl Slots {
             return false;
         }
         *each = each.saturating_add(1);
-        taken.all = taken.all.saturating_add(1);
+        let side = taken.side(destination);
+        *side = side.saturating_add(1);
         true
     }
 
     /// Gives a slot back; every taken slot is given back once.
     pub fn give_back(&self, destination: &Destination) {
         let mut taken = self.lock();
-        taken.all = taken.all.saturating_sub(1);
+        let side = taken.side(destination);
+        *side = side.saturating_sub(1);
         if let Some(each) = taken.by_destination.get_mut(destination) {
             *each = each.saturating_sub(1);
             if *each == 0 {
@@ -99,11 +116,14 @@ mod tests {
     #[test]
     fn one_destination_does_not_take_all_slots() {
         let slots = Slots::new(3, 2);
-        let (slow, other) = (Destination::stored("slow".into()), Destination::stored("other".into()));
+        let (slow, other) = (Destination::stored("signl4:slow".into()), Destination::stored("signl4:other".into()));
         assert!(slots.take(&slow) && slots.take(&slow));
         assert!(!slots.take(&slow), "a third towards one destination");
         assert!(slots.take(&other));
-        assert!(!slots.take(&other), "a fourth in all");
+        assert!(!slots.take(&other), "a fourth of the side");
+        let azure = Destination::stored("azure:contoso/x".into());
+        assert!(slots.take(&azure), "the other side has slots of its own");
+        slots.give_back(&azure);
         slots.give_back(&slow);
         assert!(slots.take(&other));
         slots.close();

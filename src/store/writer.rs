@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::mpsc::UnboundedSender;
@@ -12,21 +13,24 @@ use uuid::Uuid;
 
 use super::claim::{self, LEASE};
 use super::file::OpenFile;
-use super::holds::{Holds, Leave};
+use super::holds::{self, Holds, Leave};
 use super::operate::{self, Changed};
 use super::rows::{self, EventFields, state};
-use super::{Claimed, Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, retention};
+use super::{Claimed, Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, retention};
 use crate::clock::Clock;
 use crate::domain::after::Next;
 use crate::domain::decide::{Owed, Reason, Verdict};
-use crate::domain::delivery::{Delivery, Destination, Outcome};
+use crate::domain::delivery::{CallKind, Delivery, Outcome};
 use crate::domain::event::{Event, EventKind, TimerKind};
 use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, Side};
+use crate::domain::page::Known;
 use crate::domain::timestamp::Timestamp;
 
 /// Commands of one transaction at most: a batch must not outlast the patience of those who wait.
 const BATCH: usize = 512;
 const TIMERS_AT_ONCE: usize = 256;
+/// A timer that could not be judged rings again after this.
+const RING_AGAIN: Duration = Duration::from_mins(5);
 
 struct Writer {
     clock: Clock,
@@ -36,6 +40,7 @@ struct Writer {
     leased_out: UnboundedSender<Vec<Delivery>>,
     /// Leased with this batch's commit; handed over after it.
     handed: Vec<Delivery>,
+    waiting: Arc<Waiting>,
     /// This batch made work that a claim must find.
     nudge: bool,
 }
@@ -88,6 +93,21 @@ impl Answer {
     }
 }
 
+impl Command {
+    /// Tells whoever waits that nothing of it has happened.
+    fn refuse(self, why: &str) {
+        let refused = match self {
+            Self::Intake(_, reply) => Answer::Intake(reply, Err(StoreError::Stopped)),
+            Self::Claim { reply, .. } => Answer::Claim(reply, Err(StoreError::Stopped)),
+            Self::Record(_, reply) => Answer::Record(reply, Err(StoreError::Stopped)),
+            Self::Timers { reply } | Self::Retain { reply, .. } => Answer::Count(reply, Err(StoreError::Stopped)),
+            Self::Change(_, reply) => Answer::Change(reply, Err(StoreError::Stopped)),
+            Self::Stop => return,
+        };
+        refused.send(Some(why));
+    }
+}
+
 fn chain(error: &StoreError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -105,6 +125,7 @@ pub(super) fn spawn(
     slots: Arc<Slots>,
     duties: Duties,
     queue: Receiver<Command>,
+    waiting: Arc<Waiting>,
     leased_out: UnboundedSender<Vec<Delivery>>,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
@@ -113,7 +134,7 @@ pub(super) fn spawn(
             Ok(holds) => holds,
             Err(error) => return tracing::error!(error = chain(&error), "the store's holds cannot be read"),
         };
-        let mut writer = Writer { clock, slots, duties, holds, leased_out, handed: Vec::new(), nudge: false };
+        let mut writer = Writer { clock, slots, duties, holds, leased_out, handed: Vec::new(), waiting, nudge: false };
         writer.run(&mut connection, &queue);
         // A copy of the file alone, made while nothing runs, is then a whole one.
         if let Err(error) = connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())) {
@@ -147,38 +168,31 @@ impl Writer {
     }
 
     fn commit(&mut self, connection: &mut Connection, batch: Vec<Command>) {
+        for command in &batch {
+            self.waiting.leave(command);
+        }
         self.handed.clear();
         self.nudge = false;
         let mut answers = Vec::with_capacity(batch.len());
-        let mut claimed: Vec<Destination> = Vec::new();
+        let mut batch = batch.into_iter();
         let outcome = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-            for command in batch {
-                let answer = self.run_one(&transaction, command);
-                if let Some(Answer::Claim(_, Ok(claim))) = &answer {
-                    claimed.extend(claim.deliveries.iter().map(|delivery| delivery.call.destination()));
-                }
-                answers.extend(answer);
+            for command in batch.by_ref() {
+                answers.extend(self.run_apart(&transaction, command)?);
             }
-            if answers.iter().any(|answer| answer.failed().is_some()) {
-                transaction.rollback()
-            } else {
-                transaction.commit()
-            }
+            transaction.commit()
         });
-        let failure = outcome
-            .err()
-            .map(|error| chain(&StoreError::Sqlite(error)))
-            .or_else(|| answers.iter().find_map(Answer::failed));
+        let failure = outcome.err().map(|error| chain(&StoreError::Sqlite(error)));
         if let Some(why) = &failure {
-            tracing::error!(error = %why, "the store did not commit; everything in the batch is told so");
-            for destination in
-                claimed.iter().chain(&self.handed.iter().map(|d| d.call.destination()).collect::<Vec<_>>())
-            {
-                self.slots.give_back(destination);
+            tracing::error!(error = %why, "the store did not commit; nothing of the batch has happened");
+            for answer in &answers {
+                self.give_back(answer);
             }
-            self.handed.clear();
+            self.take_back(0);
             if let Ok(holds) = Holds::load(connection) {
                 self.holds = holds;
+            }
+            for command in batch {
+                command.refuse(why);
             }
         } else if !self.handed.is_empty() {
             let handed = std::mem::take(&mut self.handed);
@@ -193,6 +207,39 @@ impl Writer {
         }
         for answer in answers {
             answer.send(failure.as_deref());
+        }
+    }
+
+    /// Runs one command in a savepoint of its own: what goes wrong with it undoes nothing of the others.
+    fn run_apart(&mut self, transaction: &Transaction<'_>, command: Command) -> rusqlite::Result<Option<Answer>> {
+        let handed = self.handed.len();
+        transaction.prepare_cached("SAVEPOINT command")?.execute([])?;
+        let answer = self.run_one(transaction, command);
+        if let Some(why) = answer.as_ref().and_then(Answer::failed) {
+            tracing::error!(error = %why, "a command of the store failed and was undone");
+            transaction.prepare_cached("ROLLBACK TO command")?.execute([])?;
+            self.take_back(handed);
+            if let Ok(holds) = Holds::load(transaction) {
+                self.holds = holds;
+            }
+        }
+        transaction.prepare_cached("RELEASE command")?.execute([])?;
+        Ok(answer)
+    }
+
+    /// Deliveries that were to be handed over and are not: their slots are free again.
+    fn take_back(&mut self, from: usize) {
+        for delivery in self.handed.drain(from..) {
+            self.slots.give_back(&delivery.call.destination());
+        }
+    }
+
+    /// A claim that was not committed has taken no slots.
+    fn give_back(&self, answer: &Answer) {
+        if let Answer::Claim(_, Ok(claim)) = answer {
+            for delivery in &claim.deliveries {
+                self.slots.give_back(&delivery.call.destination());
+            }
         }
     }
 
@@ -242,22 +289,29 @@ impl Writer {
         Ok(Receipt { event: EventId::new(uuid), seen_before: false, reason })
     }
 
-    /// Every timer that is due becomes an event.
+    /// Every timer that is due becomes an event. One that cannot be judged rings again later.
     fn ring(&mut self, connection: &Connection, now: Timestamp) -> Result<usize, StoreError> {
-        let due: Vec<(i64, String, TimerKind)> = connection
+        let due: Vec<(i64, String, String)> = connection
             .prepare_cached("SELECT id, page, kind FROM timer WHERE due <= ?1 ORDER BY due LIMIT ?2")?
             .query_map(params![now.as_millis(), i64::try_from(TIMERS_AT_ONCE).unwrap_or(i64::MAX)], |row| {
-                Ok((row.get(0)?, row.get(1)?, rows::json(row, 2)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?
             .collect::<Result<_, _>>()?;
-        for (id, page, timer) in &due {
-            connection.prepare_cached("DELETE FROM timer WHERE id = ?1")?.execute([id])?;
-            let uuid = Uuid::now_v7();
+        for (id, page, kind) in &due {
+            connection
+                .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1")?
+                .execute([*id, now.plus(RING_AGAIN).as_millis()])?;
+            let Ok(timer) = serde_json::from_str::<TimerKind>(kind) else {
+                tracing::error!(page.id = page, "a stored timer cannot be read by this version; it rings again later");
+                continue;
+            };
             let page = ExternalId::stored(page.clone());
-            let event =
-                Event { id: EventId::new(uuid), received_at: now, kind: EventKind::Timer { page, timer: *timer } };
+            let kind = EventKind::Timer { page, timer };
+            let event = Event { id: EventId::new(Uuid::now_v7()), received_at: now, kind };
             let heard = Heard { side: Side::Azure, source: "timer", repeat_key: None, headers: "{}", body: &[] };
-            self.judge_and_write(connection, event, &heard, now)?;
+            if self.judge_and_write(connection, event, &heard, now)? != Reason::Unreadable {
+                connection.prepare_cached("DELETE FROM timer WHERE id = ?1")?.execute([id])?;
+            }
         }
         Ok(due.len())
     }
@@ -318,7 +372,23 @@ impl Writer {
                 | EventKind::Alarm { .. }
                 | EventKind::Ignored { .. } => event.kind.alert_key(now),
             };
-            let known = key.as_ref().map(|key| rows::known(connection, key)).transpose()?.unwrap_or_default();
+            let mut known = match key.as_ref().map(|key| rows::known(connection, key)).transpose() {
+                Ok(known) => known.unwrap_or_default(),
+                // Better a second page than none.
+                Err(StoreError::Sqlite(rusqlite::Error::FromSqlConversionFailure(..))) => {
+                    tracing::error!(
+                        alert.id = key.as_ref().map(AlertKey::as_str),
+                        "stored rows of this alert cannot be read by this version; it is judged as new"
+                    );
+                    Known::default()
+                }
+                Err(error) => return Err(error),
+            };
+            if known.alert.is_none()
+                && let Some(thread) = event.kind.thread_key()
+            {
+                known = rows::known_of_thread(connection, &thread)?;
+            }
             if let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| (self.duties.judge)(&known, &event, now))) {
                 return Ok((event, key, verdict));
             }
@@ -342,7 +412,7 @@ impl Writer {
             let leave = self.holds.leave(&destination, now);
             let at_once = self.slots.hands_over()
                 && owed.due <= now
-                && leave != Leave::Probe
+                && !matches!(leave, Leave::Probe { .. })
                 && leave.allows(owed.call.class())
                 && !rows::lane_is_busy(connection, &owed.call.lane())?
                 && self.slots.take(&destination);
@@ -366,7 +436,15 @@ impl Writer {
         let delivery = &finish.delivery;
         let outcome = &finish.attempted.outcome;
         let destination = delivery.call.destination();
-        self.holds.heard(connection, &destination, outcome, &finish.attempted.note, now)?;
+        let heard = holds::Heard {
+            destination: &destination,
+            outcome,
+            note: &finish.attempted.note,
+            begun_at: finish.begun_at,
+            // Annotations go by the API key: they say nothing of the webhook's secret.
+            proves_credential: delivery.call.kind() != CallKind::Annotate,
+        };
+        self.holds.heard(connection, &heard, now)?;
         let (state, due, finished_at) = match &finish.next {
             Next::Done => (state::DONE, now, Some(now)),
             Next::Dead { .. } => (state::DEAD, now, Some(now)),
@@ -436,5 +514,8 @@ fn nothing(reason: Reason) -> Verdict {
         finished: Vec::new(),
         timers: Vec::new(),
         cancelled: Vec::new(),
+        thread: None,
+        joined: None,
+        template_faults: Vec::new(),
     }
 }

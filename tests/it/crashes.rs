@@ -138,41 +138,95 @@ impl Process {
     }
 }
 
+/// Simulators on the real clock, a configuration for a bridge between them, and a body to send.
+struct Load {
+    scene: Scene,
+    folder: tempfile::TempDir,
+    config: std::path::PathBuf,
+    body: String,
+    /// The alert's id in the body: each request has another in its place.
+    sample: String,
+}
+
+impl Load {
+    async fn new() -> Self {
+        let free = "127.0.0.1:0".parse().unwrap();
+        let scene = Scene::start(free, free, Clock::System).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("bridge.toml");
+        let server = "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n";
+        std::fs::write(&config, format!("{server}\n{}", scene.bridge_toml())).unwrap();
+        std::fs::create_dir(folder.path().join("routes")).unwrap();
+        std::fs::write(folder.path().join("routes/all.toml"), crate::town::ONE_ROUTE).unwrap();
+        let sample = scene.azure.fire(alert()).unwrap();
+        let body = scene.azure.webhook_body(&sample).unwrap().to_string();
+        Self { scene, folder, config, body, sample }
+    }
+}
+
+/// Eight senders of distinct alerts, each until it is refused; the ids of those that were answered 200.
+fn senders(
+    client: &reqwest::Client,
+    url: &str,
+    body: &str,
+    sample: &str,
+    answered: &Arc<Mutex<Vec<String>>>,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let one = || {
+        let (url, body, sample) = (url.to_owned(), body.to_owned(), sample.to_owned());
+        let (client, answered) = (client.clone(), Arc::clone(answered));
+        tokio::spawn(async move {
+            loop {
+                let id = uuid::Uuid::new_v4().to_string();
+                match client.post(&url).body(body.replace(&sample, &id)).send().await {
+                    Ok(answer) if answer.status() == 200 => answered.lock().unwrap().push(id),
+                    Ok(_) | Err(_) => return,
+                }
+            }
+        })
+    };
+    (0..8).map(|_| one()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_under_load_it_leaves_no_attempt_behind() {
+    let Load { scene, folder, config, body, sample } = Load::new().await;
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for _ in 0..3 {
+        let mut process = Process::start(&config);
+        let url = format!("{}/azure/contoso/{AZURE_TOKEN}", process.url);
+        let before = answered.lock().unwrap().len();
+        let senders = senders(&client, &url, &body, &sample, &answered);
+        while answered.lock().unwrap().len() < before + 100 {
+            tokio::task::yield_now().await;
+        }
+        let asked = Command::new("kill").args(["-TERM", &process.child.id().to_string()]).status().unwrap();
+        assert!(asked.success());
+        for sender in senders {
+            sender.await.unwrap();
+        }
+        assert_eq!(process.child.wait().unwrap().code(), Some(0));
+        let store = rusqlite::Connection::open(folder.path().join("bridge.db")).unwrap();
+        let leased: u32 =
+            store.query_row("SELECT count(*) FROM delivery WHERE state = 1", [], |row| row.get(0)).unwrap();
+        assert_eq!(leased, 0, "each attempt was recorded");
+    }
+    drop(scene);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_under_load_it_loses_nothing_that_it_answered() {
     let seed = fastrand::u64(..);
     let mut chance = fastrand::Rng::with_seed(seed);
-    let free = "127.0.0.1:0".parse().unwrap();
-    let scene = Scene::start(free, free, Clock::System).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("bridge.toml");
-    let server = "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n";
-    std::fs::write(&config, format!("{server}\n{}", scene.bridge_toml())).unwrap();
-    std::fs::create_dir(folder.path().join("routes")).unwrap();
-    std::fs::write(folder.path().join("routes/all.toml"), crate::town::ONE_ROUTE).unwrap();
-    let sample = scene.azure.fire(alert()).unwrap();
-    let body = scene.azure.webhook_body(&sample).unwrap().to_string();
+    let Load { scene, folder: _folder, config, body, sample } = Load::new().await;
     let answered = Arc::new(Mutex::new(Vec::<String>::new()));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
 
     for round in 0..6_u32 {
         let process = Process::start(&config);
         let url = format!("{}/azure/contoso/{AZURE_TOKEN}", process.url);
-        let senders: Vec<_> = (0..8)
-            .map(|_| {
-                let (url, body, sample) = (url.clone(), body.clone(), sample.clone());
-                let (client, answered) = (client.clone(), Arc::clone(&answered));
-                tokio::spawn(async move {
-                    loop {
-                        let id = uuid::Uuid::new_v4().to_string();
-                        match client.post(&url).body(body.replace(&sample, &id)).send().await {
-                            Ok(answer) if answer.status() == 200 => answered.lock().unwrap().push(id),
-                            Ok(_) | Err(_) => return,
-                        }
-                    }
-                })
-            })
-            .collect();
+        let senders = senders(&client, &url, &body, &sample, &answered);
         let before = answered.lock().unwrap().len();
         let wanted = before + chance.usize(1..200);
         while answered.lock().unwrap().len() < wanted && senders.iter().any(|sender| !sender.is_finished()) {

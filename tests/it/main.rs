@@ -21,6 +21,10 @@ mod requirements;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod templates;
+#[cfg(test)]
+mod threads;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod town;

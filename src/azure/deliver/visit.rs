@@ -135,6 +135,7 @@ impl Visit<'_> {
             // A success that nobody could read.
             Outcome::Accepted => Outcome::Unknown,
             outcome @ (Outcome::Busy { .. }
+            | Outcome::NotYet { .. }
             | Outcome::Unsent
             | Outcome::Unknown
             | Outcome::Refused { .. }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::Reason;
 use super::desk::Desk;
+use super::threads;
 use crate::domain::delivery::{AzureState, AzureTarget, Call};
 use crate::domain::event::{Condition, EventKind, Notification};
 use crate::domain::id::{AlertId, AlertKey, ConnectionName, ExternalId, SubscriptionId, TeamName};
-use crate::domain::page::{Alert, Ending, Ledger, Page, Phase, SAME_TEST_WITHIN, raise_body};
-use crate::domain::render::{Rendered, render, render_foreign, render_unreadable};
+use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase, SAME_TEST_WITHIN, raise_body};
+use crate::domain::render::{Rendered, compose, render_foreign, render_unreadable};
 use crate::domain::route::{CloseInAzure, OnResolved, Policy, Route, Scenario};
+use crate::domain::thread::{Step, thread};
 use crate::domain::timestamp::Timestamp;
 
 /// The same unreadable body counts as a repeat for this long.
@@ -23,6 +25,22 @@ pub(super) fn notified(desk: &mut Desk<'_>, connection: &ConnectionName, notific
 }
 
 fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
+    let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
+    let composed = compose(notification, portal);
+    let rendered = composed.page();
+    let thread = thread(notification);
+    if threads::is_of_another(desk, notification.id.key()) {
+        if desk.alert.as_ref().is_some_and(|alert| threads::is_member(alert, notification.id.key())) {
+            return Reason::Repeat;
+        }
+        let joined =
+            thread.as_ref().and_then(|thread| threads::joins(desk, connection, notification, thread, &rendered));
+        if let Some(reason) = joined {
+            return reason;
+        }
+        desk.alert = None;
+        desk.pages.clear();
+    }
     if let Some(alert) = &desk.alert {
         if notification.is_test() {
             if alert.digest == notification.digest && desk.now.since(alert.heard_at) < SAME_TEST_WITHIN {
@@ -47,20 +65,33 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
         azure: Ledger { seen: Some(AzureState::New), wanted: None },
         ..heard(desk, connection, notification)
     });
-    let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
-    let rendered = render(notification, portal);
     let chosen: Vec<&Route> = desk.rules.matching(connection, notification);
+    if let Some(thread) = thread {
+        if thread.step == Step::Ends {
+            return Reason::ResolvedWithoutPage;
+        }
+        if let Some(alert) = &mut desk.alert {
+            alert.rank = thread.rank;
+        }
+        let counts = |route: &&Route| route.policy.quiet_period.is_some_and(|quiet| !quiet.is_zero());
+        // Where nothing can join, the thread need not be found again.
+        if thread.by_nature || chosen.iter().any(counts) {
+            desk.thread = Some((thread.key, notification.id.key().clone()));
+        }
+    }
     if chosen.is_empty() {
         let policy = Policy::default();
         let plan =
             Plan { team: &desk.rules.fallback_team, route: None, policy: &policy, service: None, scenario: None };
-        return match start(desk, notification, &rendered, &plan) {
+        return match start(desk, notification, &composed.page(), &plan) {
             Started::Raised | Started::Held => Reason::Unrouted,
             Started::AlreadyPaged => Reason::AlreadyPaged,
         };
     }
     let mut reason = Reason::RecordedByRoute;
-    for route in chosen.into_iter().filter(|route| !route.policy.records_only) {
+    // A test asks whether a page arrives: it pages where the route would only record.
+    let pages = |route: &&Route| !route.policy.records_only || notification.is_test();
+    for route in chosen.into_iter().filter(pages) {
         let plan = Plan {
             team: &route.team,
             route: Some(&route.name),
@@ -68,6 +99,8 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
             service: route.service.get(notification.severity).map(String::as_str),
             scenario: route.scenario.get(notification.severity).copied(),
         };
+        let (rendered, faults) = route.page(connection, notification, &composed);
+        desk.template_faults.extend(faults);
         let started = match start(desk, notification, &rendered, &plan) {
             Started::Raised => Reason::Raised,
             Started::Held => Reason::Held,
@@ -100,8 +133,23 @@ enum Started {
 fn start(desk: &mut Desk<'_>, notification: &Notification, rendered: &Rendered, plan: &Plan<'_>) -> Started {
     let open_already = desk.pages.iter().any(|page| page.team == *plan.team && !page.is_ended());
     let made_now = desk.pages.iter().any(|page| page.team == *plan.team && !desk.known.pages.contains(page));
-    if made_now || (open_already && !notification.is_test()) {
+    if made_now {
         return Started::AlreadyPaged;
+    }
+    if open_already && !notification.is_test() {
+        let open: Vec<ExternalId> = desk.live();
+        let acknowledged = |id: &ExternalId| {
+            desk.page(id)
+                .is_some_and(|page| page.team == *plan.team && page.signl4.settled() == Some(PageState::Acknowledged))
+        };
+        let put_aside: Vec<ExternalId> = open.into_iter().filter(acknowledged).collect();
+        if put_aside.is_empty() {
+            return Started::AlreadyPaged;
+        }
+        // Whoever acknowledged an earlier firing may sleep again: the new one is a new page.
+        for id in &put_aside {
+            desk.withdraw(id, Ending::Replaced);
+        }
     }
     let id = new_page(desk, notification.id.key(), rendered, plan);
     // A clock ahead of ours must not hold a page for longer than its grace.
@@ -141,6 +189,27 @@ fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &P
     id
 }
 
+/// Things got worse: a new page takes the place of one that a person may have put aside.
+pub(super) fn replace_page(desk: &mut Desk<'_>, id: &ExternalId, rendered: &Rendered) {
+    let Some(page) = desk.page(id).cloned() else { return };
+    if page.is_held() {
+        return;
+    }
+    desk.withdraw(id, Ending::Replaced);
+    let old = page.body.as_ref().and_then(serde_json::Value::as_object);
+    let text = |name: &str| old.and_then(|old| old.get(name)).and_then(serde_json::Value::as_str);
+    let scenario = text("X-S4-AlertingScenario").and_then(Scenario::parse);
+    let plan = Plan {
+        team: &page.team,
+        route: page.route.as_deref(),
+        policy: &page.policy,
+        service: text("X-S4-Service"),
+        scenario,
+    };
+    let new = new_page(desk, &page.alert, rendered, &plan);
+    desk.raise(&new);
+}
+
 /// A page for the fallback team beside the rules of any route.
 pub(super) fn page_fallback_team(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered) -> ExternalId {
     let policy = Policy::default();
@@ -159,12 +228,21 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
         });
         return Reason::ResolvedUnknown;
     };
-    let earlier_episode = match (notification.fired_at, alert.fired_at) {
-        (Some(fired), Some(known)) => fired < known,
-        (Some(_), None) | (None, _) => false,
-    };
+    let own = alert.key == *notification.id.key();
+    let earlier_episode = own && !alert.members.is_empty()
+        || match (notification.fired_at, alert.fired_at) {
+            (Some(fired), Some(known)) => fired < known,
+            (Some(_), None) | (None, _) => false,
+        };
     if earlier_episode {
         return Reason::Stale;
+    }
+    if alert.key != *notification.id.key() {
+        // Of a thread's alerts the newest speaks for the matter: the rule, the target and the dimensions are the same.
+        let newest = alert.members.last().is_some_and(|member| member.key == *notification.id.key());
+        if !newest {
+            return Reason::Stale;
+        }
     }
     let again = alert.condition == Condition::Resolved && notification.fired_at <= alert.fired_at;
     desk.alert = Some(Alert {
@@ -193,7 +271,7 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
     if nobody_woken { Reason::ResolvedBeforePaged } else { Reason::Resolved }
 }
 
-fn resolve_page(desk: &mut Desk<'_>, id: &ExternalId, at: Timestamp) {
+pub(super) fn resolve_page(desk: &mut Desk<'_>, id: &ExternalId, at: Timestamp) {
     let Some(page) = desk.page(id) else { return };
     let team = page.team.clone();
     let untouched = page.is_held() || page.signl4.seen.is_none() && !desk.open_of(id).any(|open| open.attempt > 0);
@@ -242,7 +320,7 @@ pub(super) fn alarm(desk: &mut Desk<'_>, team: &TeamName, about: &str, title: &s
         return Reason::Repeat;
     }
     desk.alert = Some(notice(desk, &connection, &key, ""));
-    let rendered = Rendered { title: title.to_owned(), message: text.to_owned(), parameters: Vec::new() };
+    let rendered = Rendered { title: title.to_owned(), message: text.to_owned(), ..Rendered::default() };
     let policy = Policy::default();
     let plan = Plan { team, route: None, policy: &policy, service: None, scenario: None };
     let id = new_page(desk, &key, &rendered, &plan);
@@ -262,6 +340,9 @@ fn notice(desk: &Desk<'_>, connection: &ConnectionName, key: &AlertKey, digest: 
         azure_modified_at: None,
         unsaid: Vec::new(),
         closed_at: None,
+        members: Vec::new(),
+        joined: 0,
+        rank: 0,
         digest: digest.to_owned(),
         heard_at: desk.now,
     }
@@ -276,7 +357,7 @@ fn heard(desk: &Desk<'_>, connection: &ConnectionName, notification: &Notificati
     }
 }
 
-fn target(connection: &ConnectionName, id: &AlertId) -> Option<AzureTarget> {
+pub(super) fn target(connection: &ConnectionName, id: &AlertId) -> Option<AzureTarget> {
     if !id.is_writable() || id.is_test() {
         return None;
     }

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::{Finished, Owed, Reason, Timer, Verdict};
-use crate::domain::delivery::{AzureState, Call, CallKind};
+use crate::domain::delivery::{AzureState, AzureTarget, Call, CallKind};
 use crate::domain::event::TimerKind;
-use crate::domain::id::{DeliveryId, ExternalId, TeamName};
+use crate::domain::id::{AlertKey, DeliveryId, ExternalId, TeamName};
 use crate::domain::page::{Alert, Ending, Known, OpenDelivery, Page, PageState, Phase};
+use crate::domain::render::template::Fault;
 use crate::domain::route::{Comments, Rules};
 use crate::domain::timestamp::Timestamp;
 
@@ -20,6 +21,9 @@ pub(super) struct Desk<'a> {
     finished: Vec<(DeliveryId, Finished)>,
     timers: Vec<Timer>,
     cancelled: Vec<ExternalId>,
+    pub(super) thread: Option<(String, AlertKey)>,
+    pub(super) joined: Option<(AlertKey, AlertKey)>,
+    pub(super) template_faults: Vec<Fault>,
 }
 
 impl<'a> Desk<'a> {
@@ -34,6 +38,9 @@ impl<'a> Desk<'a> {
             finished: Vec::new(),
             timers: Vec::new(),
             cancelled: Vec::new(),
+            thread: None,
+            joined: None,
+            template_faults: Vec::new(),
         }
     }
 
@@ -50,6 +57,9 @@ impl<'a> Desk<'a> {
             finished: self.finished,
             timers: self.timers,
             cancelled: self.cancelled,
+            thread: self.thread,
+            joined: self.joined,
+            template_faults: self.template_faults,
         }
     }
 
@@ -83,8 +93,13 @@ impl<'a> Desk<'a> {
         let Some(page) = self.page_mut(id) else { return };
         page.phase = Phase::Raising;
         page.signl4.want(PageState::Open);
+        let time_to_live = page.policy.time_to_live;
         let (team, page_id) = (page.team.clone(), page.id.clone());
         let body = page.body.clone().unwrap_or(Value::Null);
+        if let Some(span) = time_to_live {
+            let due = self.now.plus(span);
+            self.timers.push(Timer { page: id.clone(), kind: TimerKind::TimeToLive, due });
+        }
         self.owe(Call::Raise { team, page: page_id, body });
     }
 
@@ -171,49 +186,80 @@ impl<'a> Desk<'a> {
         found.is_some()
     }
 
-    /// Decides Azure's state, with the words that go with it. False: the alert cannot be changed, or it is so already.
-    ///
-    /// Unsent older state changes are superseded and their words join this one, so that the history in Azure is whole.
+    /// Decides Azure's state, with the words that go with it, for the alert and all that joined it. False: the alert
+    /// cannot be changed, or it is so already.
     pub(super) fn change_azure(&mut self, state: AzureState, words: &str) -> bool {
         let Some((mut alert, target)) = self.writable() else { return false };
-        if alert.azure_state() == state {
+        let before = alert.azure_state();
+        if before == state {
             return false;
         }
-        let mut said: Vec<String> = std::mem::take(&mut alert.unsaid);
-        let mut may_have_arrived = false;
+        let words: Vec<String> = std::mem::take(&mut alert.unsaid).into_iter().chain([words.to_owned()]).collect();
+        let comments = self.comments(&alert);
+        let seen = alert.azure.seen;
+        let (owed, still_seen) = self.change_one(&target, seen, before, state, words.clone(), comments);
+        alert.azure.seen = still_seen;
+        alert.azure.want(state);
+        let members: Vec<AzureTarget> = alert.members.iter().filter_map(|member| member.target.clone()).collect();
+        self.alert = Some(alert);
+        for call in owed {
+            self.owe(call);
+        }
+        for member in members {
+            let (owed, _) = self.change_one(&member, None, before, state, words.clone(), comments);
+            for call in owed {
+                self.owe(call);
+            }
+        }
+        true
+    }
+
+    /// The calls that bring one alert to a state, and what we have still seen of it.
+    ///
+    /// Unsent older state changes are superseded and their words join this one, so that the history in Azure is whole.
+    fn change_one(
+        &mut self,
+        target: &AzureTarget,
+        mut seen: Option<AzureState>,
+        before: AzureState,
+        state: AzureState,
+        words: Vec<String>,
+        comments: Comments,
+    ) -> (Vec<Call>, Option<AzureState>) {
+        let mut said = Vec::new();
         for open in &self.known.open {
-            let Call::ChangeState { comment, state: older, .. } = &open.call else { continue };
+            let Call::ChangeState { comment, state: older, target: of } = &open.call else { continue };
+            if of.key != target.key {
+                continue;
+            }
             // An acknowledgement alone does not re-open what Azure shows as Closed: the re-opening goes out before it.
             let opens_the_way = state == AzureState::Acknowledged && *older == AzureState::New;
-            may_have_arrived |= open.leased || open.uncertain || opens_the_way;
+            if open.leased || open.uncertain || opens_the_way {
+                seen = None;
+            }
             if !open.leased && !opens_the_way && !self.is_finished(open.id) {
                 said.extend(comment.clone());
                 self.finish(open.id, Finished::Superseded);
             }
         }
-        if may_have_arrived {
-            alert.azure.seen = None;
-        }
-        let needless = alert.azure.seen == Some(state);
-        // Nothing but New leads from Closed to Acknowledged.
-        let by_way_of_new = state == AzureState::Acknowledged && alert.azure_state() == AzureState::Closed && !needless;
-        if by_way_of_new {
-            self.owe(Call::ChangeState { target: target.clone(), state: AzureState::New, comment: None });
-        }
-        alert.azure.want(state);
-        said.push(words.to_owned());
-        let comments = self.comments(&alert);
-        self.alert = Some(alert);
+        said.extend(words);
         let comment = match comments {
             Comments::All | Comments::WithChanges => Some(said.join("\n")),
             Comments::Off => None,
         };
-        match (needless, comment) {
-            (false, comment) => self.owe(Call::ChangeState { target, state, comment }),
-            (true, Some(text)) if comments == Comments::All => self.owe(Call::Comment { target, text }),
-            (true, _) => {}
-        }
-        true
+        let target = target.clone();
+        let calls = match comment {
+            // Back where Azure still is: nothing to change, and perhaps something to say.
+            Some(text) if seen == Some(state) && comments == Comments::All => vec![Call::Comment { target, text }],
+            _ if seen == Some(state) => Vec::new(),
+            // Nothing but New leads from Closed to Acknowledged.
+            comment if state == AzureState::Acknowledged && before == AzureState::Closed => vec![
+                Call::ChangeState { target: target.clone(), state: AzureState::New, comment: None },
+                Call::ChangeState { target, state, comment },
+            ],
+            comment => vec![Call::ChangeState { target, state, comment }],
+        };
+        (calls, seen)
     }
 
     /// Owes a comment in Azure where comments alone are wanted and possible.
@@ -239,7 +285,7 @@ impl<'a> Desk<'a> {
         self.rules.teams.get(team).is_some_and(|traits| traits.has_api)
     }
 
-    fn writable(&self) -> Option<(Alert, crate::domain::delivery::AzureTarget)> {
+    fn writable(&self) -> Option<(Alert, AzureTarget)> {
         let alert = self.alert.clone()?;
         let target = alert.target.clone()?;
         self.rules.connections.get(&alert.connection).is_some_and(|traits| traits.can_write).then_some((alert, target))

@@ -6,7 +6,7 @@ use super::{Finished, Reason, Verdict};
 use crate::domain::after::Next;
 use crate::domain::delivery::{Attempted, AzureState, Call, CallKind};
 use crate::domain::id::ExternalId;
-use crate::domain::page::{Ending, Known, PageState, Phase};
+use crate::domain::page::{Ending, Known, PageState, Phase, UNSAID};
 use crate::domain::route::Rules;
 use crate::domain::timestamp::Timestamp;
 
@@ -32,15 +32,18 @@ pub fn record(
         (Call::Raise { page, .. }, Next::Again { .. }) => spare(&mut desk, page),
         (Call::Acknowledge { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Acknowledged),
         (Call::Resolve { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Closed),
-        (Call::ChangeState { .. } | Call::Comment { .. }, Next::Done) => learned(&mut desk, attempted),
+        // The ledger is that of the thread's first alert; those that joined follow it.
+        (Call::ChangeState { target, .. } | Call::Comment { target, .. }, Next::Done | Next::Dead { .. })
+            if known.alert.as_ref().is_some_and(|alert| alert.key != target.key) => {}
+        (Call::ChangeState { .. } | Call::Comment { .. }, Next::Done) => learned(&mut desk, call, attempted),
         (Call::ChangeState { .. }, Next::Dead { .. }) => {
             if let Some(alert) = &mut desk.alert {
-                alert.azure.wanted = alert.azure.seen;
+                alert.want_what_is_left(&known.open);
             }
         }
         (Call::Comment { text, .. }, Next::Dead { .. }) => {
             // Azure takes no comment of its own here: it joins the next real change.
-            if let Some(alert) = &mut desk.alert {
+            if let Some(alert) = desk.alert.as_mut().filter(|alert| alert.unsaid.len() < UNSAID) {
                 alert.unsaid.push(text.clone());
             }
         }
@@ -98,14 +101,15 @@ fn changed(desk: &mut Desk<'_>, id: &ExternalId, state: PageState) {
 }
 
 /// Azure's answer is the newest word on its state. A Closed that we did not ask for was a person in the portal.
-fn learned(desk: &mut Desk<'_>, attempted: &Attempted) {
+fn learned(desk: &mut Desk<'_>, call: &Call, attempted: &Attempted) {
     let Some((state, modified_at)) = attempted.learned.azure else { return };
     let Some(alert) = &mut desk.alert else { return };
     alert.azure.seen = Some(state);
     if modified_at.is_some() {
         alert.azure_modified_at = modified_at;
     }
-    let closed_in_portal = state == AzureState::Closed && alert.azure.wanted == Some(AzureState::Acknowledged);
+    let ours = matches!(call, Call::ChangeState { state: AzureState::Closed, .. });
+    let closed_in_portal = !ours && state == AzureState::Closed && alert.azure.wanted == Some(AzureState::Acknowledged);
     if closed_in_portal {
         alert.azure.wanted = Some(AzureState::Closed);
         end_all_pages(desk);

@@ -34,6 +34,7 @@ pub(super) fn changed(desk: &mut Desk<'_>, team: &TeamName, id: &ExternalId, cha
             desk.comment("Escalated in SIGNL4: nobody acknowledged in time".to_owned());
             Reason::Escalated
         }
+        Happened::NobodyOnDuty if is_stale(desk, id, change.raised_at) => Reason::Stale,
         Happened::NobodyOnDuty => nobody_on_duty(desk, id),
     }
 }
@@ -254,9 +255,10 @@ fn nobody_on_duty(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
         return Reason::Repeat;
     }
     let page = page.clone();
-    let has_fallback = page.team != fallback && !page.is_ended();
     let words = format!("Nobody is on duty in the SIGNL4 team {}", page.team);
-    if has_fallback {
+    let taken_care_of = page.is_ended() || page.signl4.settled() == Some(PageState::Acknowledged);
+    let has_it = desk.pages.iter().any(|page| page.team == fallback && !page.is_ended());
+    if !taken_care_of && !has_it {
         desk.comment(format!("{words}; passed to the team {fallback}"));
         let rendered = passed_on(&page, &words);
         page_fallback_team(desk, &page.alert, &rendered);
@@ -277,7 +279,8 @@ fn passed_on(page: &Page, why: &str) -> Rendered {
         .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
         .collect();
     let title: String = page.title.chars().take(80).collect();
-    Rendered { title, message: format!("{why}.\n{}", text("Message").unwrap_or_default()), parameters }
+    let location = text("X-S4-Location").map(str::to_owned);
+    Rendered { title, message: format!("{why}.\n{}", text("Message").unwrap_or_default()), parameters, location }
 }
 
 fn with_note(words: &str, change: &Signl4Change) -> String {

@@ -4,6 +4,7 @@ mod alerts;
 mod people;
 mod policies;
 mod properties;
+mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -51,6 +52,7 @@ fn route(name: &str, to: &str, policy: Policy) -> Route {
         service: BySeverity::default(),
         scenario: BySeverity::default(),
         policy,
+        templates: None,
         continues: true,
         examples: Vec::new(),
     }

@@ -48,6 +48,29 @@ fn measure(criterion: &Criterion) -> Measure {
     Measure::of(criterion.metric.as_deref().unwrap_or("Value"), criterion.unit.as_deref())
 }
 
+/// What is measured, for templates: names, values and limits as people read them, and as numbers.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    pub(super) metric: Option<String>,
+    pub(super) value: Option<String>,
+    pub(super) value_number: Option<f64>,
+    pub(super) threshold: Option<String>,
+    pub(super) threshold_number: Option<f64>,
+}
+
+pub(super) fn compared(criterion: &Criterion, of_log: bool) -> Compared {
+    let measure = if of_log { log_measure(criterion).unwrap_or_else(rows) } else { measure(criterion) };
+    let limit = criterion.threshold.as_deref();
+    let number = limit.and_then(read);
+    Compared {
+        value: criterion.value.map(|value| measure.number(value, 0)),
+        value_number: criterion.value,
+        threshold: limit.map(|limit| number.map_or_else(|| text::clip(limit, 24), |number| measure.number(number, 0))),
+        threshold_number: number,
+        metric: Some(measure.name),
+    }
+}
+
 /// Azure appends the name of the Application Insights resource: `shop-home-appi-shop`.
 fn web_test_name(notification: &Notification, web_test: &str) -> String {
     let name = text::one_line(web_test);

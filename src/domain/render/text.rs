@@ -12,16 +12,22 @@ pub(super) fn clip(text: &str, chars: usize) -> String {
     let kept: String = text.chars().take(chars.saturating_sub(1)).collect();
     let at_boundary = text.chars().nth(kept.chars().count()).is_none_or(char::is_whitespace);
     let kept = if at_boundary { kept.as_str() } else { whole_words(&kept) };
-    let mut kept = kept.trim_end();
+    let mut kept = without_joint(kept);
     if ends_with_link(kept) && kept.chars().count().saturating_add(2) > chars {
-        kept = kept.rsplit_once(char::is_whitespace).map_or("", |(words, _)| words.trim_end());
+        kept = without_joint(kept.rsplit_once(char::is_whitespace).map_or("", |(words, _)| words));
     }
+    // A mark that touches a link would be opened with it.
+    let blank = if ends_with_link(kept) { " " } else { "" };
+    format!("{kept}{blank}…")
+}
+
+/// Without what would join a next word; a link may end as it likes.
+fn without_joint(kept: &str) -> &str {
+    let kept = kept.trim_end();
     if ends_with_link(kept) {
-        // A mark that touches a link would be opened with it.
-        return format!("{kept} …");
+        return kept;
     }
-    let kept = kept.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '-' | '–' | '('));
-    format!("{kept}…")
+    kept.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '-' | '–' | '('))
 }
 
 fn ends_with_link(text: &str) -> bool {
@@ -229,6 +235,7 @@ mod tests {
             ("see https://example.com/ for more", 27, "see https://example.com/ …"),
             ("see https://example.com/ for more", 26, "see https://example.com/ …"),
             ("see https://example.com/ for more", 25, "see…"),
+            ("see https://example.com/ ::::::::::::::::::::::::::::::", 50, "see https://example.com/ …"),
             ("see https://example.com/- for more", 27, "see https://example.com/- …"),
         ] {
             assert_eq!(clip(text, chars), cut, "{text}");

@@ -7,13 +7,13 @@ pub(super) fn lies_in(id: &str, scope: &str) -> bool {
 }
 
 /// The last segment.
-pub(super) fn name(id: &str) -> Option<&str> {
+pub(in crate::domain) fn name(id: &str) -> Option<&str> {
     segments(id).last()
 }
 
 /// `Microsoft.Sql/servers/databases` of `…/providers/Microsoft.Sql/servers/db1/databases/orders`; groups and
 /// subscriptions have the types that Azure Resource Manager gives them.
-pub(super) fn resource_type(id: &str) -> Option<String> {
+pub(in crate::domain) fn resource_type(id: &str) -> Option<String> {
     let segments: Vec<&str> = segments(id).collect();
     if let Some(at) = segments.iter().rposition(|segment| same(segment, "providers")) {
         let mut parts = segments.iter().skip(at + 1);
@@ -33,6 +33,11 @@ pub(super) fn resource_type(id: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// `rg-shop` of `…/resourceGroups/rg-shop/…`.
+pub(in crate::domain) fn resource_group(id: &str) -> Option<&str> {
+    segments(id).skip_while(|segment| !same(segment, "resourcegroups")).nth(1)
 }
 
 fn segments(id: &str) -> impl Iterator<Item = &str> {
@@ -86,6 +91,14 @@ mod tests {
         ] {
             assert_eq!(resource_type(id).as_deref(), expected, "{id}");
         }
+    }
+
+    #[test]
+    fn groups_are_named_by_the_segment_behind_theirs() {
+        assert_eq!(resource_group(&format!("{GROUP}/providers/Microsoft.Sql/servers/db1")), Some("rg-pay"));
+        assert_eq!(resource_group("/subscriptions/s/RESOURCEGROUPS/g"), Some("g"));
+        assert_eq!(resource_group("/subscriptions/s/resourcegroups"), None);
+        assert_eq!(resource_group("/subscriptions/s"), None);
     }
 
     proptest! {

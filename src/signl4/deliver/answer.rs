@@ -31,6 +31,7 @@ pub(super) fn outcome(answer: &Answer, now: Timestamp) -> Outcome {
         }
         outcome @ (Outcome::Accepted
         | Outcome::Busy { .. }
+        | Outcome::NotYet { .. }
         | Outcome::Unsent
         | Outcome::Unknown
         | Outcome::Refused { .. }

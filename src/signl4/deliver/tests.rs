@@ -298,8 +298,8 @@ async fn an_uncertain_raise_that_is_not_found_is_repeated_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_failed_look_up_does_not_hold_the_page_up() {
-    for status in [200, 401, 403, 429, 500] {
+async fn a_look_up_that_nobody_may_make_does_not_hold_the_page_up() {
+    for status in [200, 401, 403] {
         let ended = run_settling(&uncertain_raise(), move |_| answer(status, &json!([]))).await;
         assert_eq!(ended.names(), ["look-up", "webhook"], "{status}");
         assert_eq!(ended.attempted.outcome, Outcome::Accepted);
@@ -307,6 +307,18 @@ async fn a_failed_look_up_does_not_hold_the_page_up() {
         let denied = matches!(status, 401 | 403);
         assert_eq!(ended.standing("api_key") == Standing::Denied, denied, "{status}");
         assert_eq!(ended.standing("secret"), Standing::Valid);
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_that_finds_no_answer_is_made_again_before_the_page_is_repeated() {
+    for status in [429, 500, 503] {
+        let ended = run_settling(&uncertain_raise(), move |_| answer(status, &json!([]))).await;
+        assert_eq!(ended.names(), ["look-up"], "{status}: not sent again");
+        assert_eq!(ended.attempted.outcome, Outcome::NotYet { after: Duration::from_secs(15) });
+        let last = Delivery { attempt: 8, ..uncertain_raise() };
+        let ended = run_settling(&last, move |_| answer(status, &json!([]))).await;
+        assert_eq!(ended.names(), ["look-up", "webhook"], "{status}: at last the page is worth more than the doubt");
     }
 }
 
@@ -348,7 +360,7 @@ async fn an_annotation_finds_its_alert_first() {
 #[tokio::test]
 async fn an_annotation_waits_for_its_alert_but_not_for_ever() {
     for (attempt, outcome) in
-        [(1, Outcome::Busy { after: Some(Duration::from_secs(15)) }), (5, Outcome::Refused { status: 404 })]
+        [(1, Outcome::NotYet { after: Duration::from_secs(15) }), (5, Outcome::Refused { status: 404 })]
     {
         let delivery = Delivery { attempt, ..annotate() };
         let ended = run_settling(&delivery, |_| answer(200, &results(&[]))).await;

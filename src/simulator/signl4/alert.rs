@@ -122,6 +122,8 @@ pub struct Alert {
     /// What is shown as tiles, in the order of the body.
     pub parameters: Map<String, Value>,
     pub service: Option<String>,
+    /// As it was sent: `52.52,13.405`.
+    pub location: Option<String>,
     pub scenario: Scenario,
     pub status: AlertStatus,
     /// Ids of people; a system acknowledgement adds none.

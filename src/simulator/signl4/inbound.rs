@@ -240,6 +240,7 @@ fn raise(state: &State, event: &Event, external_id: Option<String>, now: Timesta
         text: first_of(body, &TEXT_KEYS).unwrap_or_default(),
         parameters,
         service: member(body, "X-S4-Service").map(plain),
+        location: member(body, "X-S4-Location").map(plain),
         scenario,
         status: AlertStatus::Open,
         acknowledged_by: Vec::new(),

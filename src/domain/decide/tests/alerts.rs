@@ -174,6 +174,9 @@ fn test_notifications_page_each_time_and_never_write_back() {
         notification.digest = digest.to_owned();
         EventKind::Azure { connection: contoso(), notification: Box::new(notification) }
     };
+    let quiet = Policy { records_only: true, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("quiet", "ops", quiet)]));
+    assert_eq!(world.hear(test("one")), Reason::Raised, "also where the route would only record");
     let mut world = World::one_team();
     assert_eq!(world.hear(test("one")), Reason::Raised);
     assert_eq!(world.hear(test("one")), Reason::Repeat);
@@ -203,4 +206,17 @@ fn foreign_and_unreadable_bodies_make_one_notice() {
     assert_eq!(world.hear(unreadable("a")), Reason::Unreadable);
     assert_eq!(world.hear(unreadable("a")), Reason::Repeat);
     assert_eq!(world.owed(), ["raise ops"]);
+}
+
+#[test]
+fn a_new_firing_wakes_whoever_has_put_the_old_one_aside() {
+    let keep = Policy { on_resolved: OnResolved::Ignore, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("all", "ops", keep)])).paged();
+    assert_eq!(world.fired(60), Reason::AlreadyPaged, "nobody has answered the open page yet");
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 70);
+    world.deliver();
+    world.take_sent();
+    assert_eq!(world.fired(600), Reason::Raised);
+    assert_eq!(world.owed(), ["resolve ops", "raise ops"]);
+    assert_eq!(world.phase(1), Phase::Ended { why: Ending::Replaced });
 }

@@ -162,3 +162,43 @@ fn pages_are_told_apart_by_account_and_unknown_ones_are_left_alone() {
     let mut empty = World::one_team();
     assert_eq!(empty.signl4(1, Happened::Closed, Some("Jane Doe"), 5), Reason::UnknownPage);
 }
+
+#[test]
+fn our_own_close_on_its_way_is_no_close_in_the_portal() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 10);
+    world.begin(CallKind::ChangeState);
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 20);
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 30);
+    world.end(CallKind::ChangeState, &Outcome::Accepted, Next::Done);
+    assert_eq!(world.phase(1), Phase::Raised, "what the person did last stands");
+    world.deliver();
+    assert_eq!(world.azure(), AzureState::Acknowledged);
+}
+
+#[test]
+fn a_change_that_was_given_up_leaves_the_newer_one_wanted() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.begin(CallKind::ChangeState);
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 20);
+    let dead = Next::Dead { why: Why::Refused { status: 400 } };
+    world.end(CallKind::ChangeState, &Outcome::Refused { status: 400 }, dead);
+    assert_eq!(world.azure(), AzureState::Closed, "it is still on its way");
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 30);
+    world.deliver();
+    assert_eq!(world.azure(), AzureState::New);
+}
+
+#[test]
+fn nobody_on_duty_wakes_nobody_who_need_not() {
+    let mut world = World::new(rules(vec![route("db", "dba", Policy::default())])).paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 30);
+    world.deliver();
+    assert_eq!(world.signl4(1, Happened::NobodyOnDuty, None, 10), Reason::Stale, "told late");
+    assert_eq!(world.owed(), Vec::<String>::new());
+    let both = vec![route("db", "dba", Policy::default()), route("ops", "ops", Policy::default())];
+    let mut world = World::new(rules(both)).paged();
+    world.signl4(1, Happened::NobodyOnDuty, None, 10);
+    assert!(!world.owed().contains(&"raise ops".to_owned()), "the fallback team has a page of it: {:?}", world.owed());
+}

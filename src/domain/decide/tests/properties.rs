@@ -18,8 +18,10 @@ enum Act {
     Arrive(usize),
     /// A webhook on its way is doubled.
     Double(usize),
-    /// The first open delivery of some lane is attempted.
-    Attempt(usize, Luck),
+    /// The first open delivery of some lane begins its attempt.
+    Begin(usize, Luck),
+    /// An attempt under way ends; which one is chance.
+    End(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,8 +35,12 @@ enum Luck {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let luck =
-        prop_oneof![4 => Just(Luck::Good), 1 => Just(Luck::Unheard), 1 => Just(Luck::Vanished), 1 => Just(Luck::Busy)];
+    let luck = prop_oneof![
+        6 => Just(Luck::Good),
+        1 => Just(Luck::Unheard),
+        1 => Just(Luck::Vanished),
+        1 => Just(Luck::Busy),
+    ];
     prop_oneof![
         1 => Just(Act::Fire),
         1 => Just(Act::Resolve),
@@ -43,7 +49,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (1..=2_u32).prop_map(Act::TakeBack),
         6 => any::<usize>().prop_map(Act::Arrive),
         2 => any::<usize>().prop_map(Act::Double),
-        6 => (any::<usize>(), luck).prop_map(|(lane, luck)| Act::Attempt(lane, luck)),
+        6 => (any::<usize>(), luck).prop_map(|(lane, luck)| Act::Begin(lane, luck)),
+        6 => any::<usize>().prop_map(Act::End),
     ]
 }
 
@@ -56,6 +63,8 @@ struct Day {
     /// What a person did last, on whichever page.
     last_human: Option<PageState>,
     mail: Vec<EventKind>,
+    /// Attempts under way, with what they will have learned.
+    flying: Vec<(DeliveryId, Luck, Learned)>,
     doubled: u32,
     fired: bool,
 }
@@ -70,6 +79,7 @@ impl Day {
             signl4: BTreeMap::new(),
             last_human: None,
             mail: Vec::new(),
+            flying: Vec::new(),
             doubled: 0,
             fired: false,
         }
@@ -94,7 +104,9 @@ impl Day {
                 self.world.hear(event);
             }
             Act::Double(which) => self.mail.push(self.mail[which % self.mail.len()].clone()),
-            Act::Attempt(lane, luck) => self.attempt(lane, luck),
+            Act::Begin(lane, luck) => self.begin(lane, luck),
+            Act::End(_) if self.flying.is_empty() => {}
+            Act::End(which) => self.finish(which),
         }
     }
 
@@ -137,29 +149,38 @@ impl Day {
         self.post_signl4(&page, happened, true);
     }
 
-    fn attempt(&mut self, which: usize, luck: Luck) {
+    fn begin(&mut self, which: usize, luck: Luck) {
         let mut lanes: Vec<String> = self.world.known.open.iter().map(|open| open.call.lane()).collect();
         lanes.sort();
         lanes.dedup();
+        // One at a time in a lane.
+        let busy = |lane: &String| self.world.known.open.iter().any(|open| open.leased && open.call.lane() == *lane);
+        lanes.retain(|lane| !busy(lane));
         if lanes.is_empty() {
             return;
         }
         let lane = &lanes[which % lanes.len()];
-        let of_lane = |open: &OpenDelivery| open.call.lane() == *lane;
         let words = |open: &OpenDelivery| matches!(open.call.kind(), CallKind::Comment | CallKind::Annotate);
         let open = &self.world.known.open;
         let index = (0..open.len())
-            .filter(|index| of_lane(&open[*index]))
+            .filter(|index| open[*index].call.lane() == *lane)
             .min_by_key(|index| (words(&open[*index]), *index))
             .unwrap();
         let open = &mut self.world.known.open[index];
         open.attempt += 1;
         open.leased = true;
-        let (call, uncertain) = (open.call.clone(), open.uncertain);
+        let (id, call, uncertain) = (open.id, open.call.clone(), open.uncertain);
         let learned = match luck {
             Luck::Good | Luck::Unheard => self.take(&call, uncertain),
             Luck::Vanished | Luck::Busy => Learned::default(),
         };
+        self.flying.push((id, luck, learned));
+    }
+
+    fn finish(&mut self, which: usize) {
+        let (id, luck, learned) = self.flying.remove(which % self.flying.len());
+        // An event has confirmed it meanwhile: the fence turns the record away.
+        let Some(index) = self.world.known.open.iter().position(|open| open.id == id) else { return };
         let (outcome, next) = match luck {
             Luck::Good => (Outcome::Accepted, Next::Done),
             Luck::Unheard | Luck::Vanished => (Outcome::Unknown, Next::Again { due: self.world.now }),
@@ -168,9 +189,11 @@ impl Day {
         let open = &mut self.world.known.open[index];
         open.leased = false;
         open.uncertain |= outcome == Outcome::Unknown;
-        if next == Next::Done {
+        let call = open.call.clone();
+        if !matches!(next, Next::Again { .. }) {
             self.world.known.open.remove(index);
         }
+        let learned = if outcome == Outcome::Accepted { learned } else { Learned::default() };
         let attempted = Attempted { outcome, learned, note: String::new(), possibly_doubled: false };
         let verdict = record(&self.world.rules, &self.world.known, &call, &attempted, &next, self.world.now);
         self.world.apply(verdict);
@@ -222,10 +245,12 @@ impl Day {
     /// Everything arrives, in the order in which it was sent, until nothing moves any more.
     fn end(&mut self) {
         for _ in 0..500 {
-            if !self.mail.is_empty() {
+            if !self.flying.is_empty() {
+                self.act(Act::End(0));
+            } else if !self.mail.is_empty() {
                 self.act(Act::Arrive(0));
             } else if !self.world.known.open.is_empty() {
-                self.act(Act::Attempt(0, Luck::Good));
+                self.act(Act::Begin(0, Luck::Good));
             } else {
                 return;
             }

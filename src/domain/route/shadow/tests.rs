@@ -31,6 +31,7 @@ fn rules(criteria: Vec<(Criteria, bool)>) -> Rules {
                 service: BySeverity::default(),
                 scenario: BySeverity::default(),
                 policy: Policy::default(),
+                templates: None,
                 continues,
                 examples: Vec::new(),
             })

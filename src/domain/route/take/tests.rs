@@ -164,6 +164,7 @@ fn route(name: &str, criteria: Criteria, continues: bool) -> Route {
         service: BySeverity::default(),
         scenario: BySeverity::default(),
         policy: Policy::default(),
+        templates: None,
         continues,
         examples: Vec::new(),
     }
