@@ -25,6 +25,7 @@ mod value;
 
 pub use load::NAMED;
 pub use problem::{ConfigError, Problem};
+pub use routes::read_routes;
 pub use value::parse_duration;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use super::document::{self, Table, Value};
 use super::examples;
-use super::problem::{Findings, Place, Source, nearest, shown};
+use super::problem::{ConfigError, Findings, Place, Source, nearest, shown};
 use super::section::{Item, Section};
 use super::templates;
 use crate::domain::event::Severity;
 use crate::domain::id::{ConnectionName, SubscriptionId, TeamName};
 use crate::domain::route::{
-    BySeverity, CloseInAzure, Criteria, Glob, OnResolved, Policy, Route, Scenario, SystemClose,
+    BySeverity, CloseInAzure, Criteria, Glob, OnResolved, Policy, Route, Rules, Scenario, SystemClose,
 };
 
 const SCENARIOS: [(&str, Scenario); 3] =
@@ -35,6 +35,23 @@ pub(super) struct File {
     name: String,
     source: Rc<Source>,
     table: Table,
+}
+
+/// Reads the text of one routes file against the teams and connections of `rules`, with warnings; touches no file.
+pub fn read_routes(name: &str, text: &str, rules: &Rules) -> Result<(Vec<Route>, Vec<String>), ConfigError> {
+    let teams = rules.teams.iter().map(|(name, team)| (name.clone(), team.has_api)).collect();
+    let connections =
+        rules.connections.iter().map(|(name, traits)| (name.clone(), Some(traits.subscriptions.clone()))).collect();
+    let names = Named { teams: &teams, fallback: Some(&rules.fallback_team), connections: &connections };
+    let mut findings = Findings::default();
+    let source = Source::new(name.to_owned(), text.to_owned());
+    let table = document::parse(&source, &mut findings);
+    let routes = routes(&[File { name: name.to_owned(), source, table }], &names, &mut findings);
+    if findings.problems.is_empty() {
+        Ok((routes, findings.warnings))
+    } else {
+        Err(ConfigError { problems: findings.problems })
+    }
 }
 
 /// What a route may refer to.

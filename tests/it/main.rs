@@ -21,6 +21,8 @@ mod official_clients;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
+mod payloads;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod requirements;

@@ -51,7 +51,7 @@ fn search(name: &str, folders: impl Iterator<Item = PathBuf>, is_program: impl F
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test has no other way to be noticed")]
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     eprintln!("{why}");
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::super::Config;
+use super::super::{Config, read_routes};
 use crate::certificate::made::Made;
 use crate::check::{self, CheckStatus};
 use crate::domain::timestamp::Timestamp;
@@ -131,4 +131,22 @@ fn every_kind_of_credential_that_is_commented_out_is_a_real_one() {
             .unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert!(config.connections.values().all(|connection| connection.credential.is_some()), "{kind}");
     }
+}
+
+#[test]
+fn one_file_alone_reads_as_in_the_folder() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (path, folder) = (root.join("deploy/bridge.example.toml"), root.join("routes"));
+    let rules = Config::load(&path, Some(&folder), &environment()).unwrap().rules;
+    let text = std::fs::read_to_string(folder.join("10-payments.toml")).unwrap();
+    let (routes, warnings) = read_routes("10-payments.toml", &text, &rules).unwrap();
+    assert_eq!(warnings, [""; 0]);
+    let of_file: Vec<_> = rules.routes.iter().filter(|route| route.file == "10-payments.toml").collect();
+    assert_eq!(format!("{:?}", routes.iter().collect::<Vec<_>>()), format!("{of_file:?}"));
+
+    let error = read_routes("new.toml", &text.replacen("\"payments\"", "\"paymets\"", 1), &rules).unwrap_err();
+    let shown = error.to_string();
+    assert!(shown.contains("paymets") && !shown.contains('\n'), "{shown}");
+    let line = text.lines().position(|line| line.contains("= \"payments\"")).unwrap() + 1;
+    assert!(shown.starts_with(&format!("new.toml:{line}:")), "{shown}");
 }

@@ -12,8 +12,26 @@ pub(super) fn clip(text: &str, chars: usize) -> String {
     let kept: String = text.chars().take(chars.saturating_sub(1)).collect();
     let at_boundary = text.chars().nth(kept.chars().count()).is_none_or(char::is_whitespace);
     let kept = if at_boundary { kept.as_str() } else { whole_words(&kept) };
-    let kept = kept.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '-' | '–' | '('));
-    format!("{kept}…")
+    let mut kept = without_joint(kept);
+    if ends_with_link(kept) && kept.chars().count().saturating_add(2) > chars {
+        kept = without_joint(kept.rsplit_once(char::is_whitespace).map_or("", |(words, _)| words));
+    }
+    // A mark that touches a link would be opened with it.
+    let blank = if ends_with_link(kept) { " " } else { "" };
+    format!("{kept}{blank}…")
+}
+
+/// Without what would join a next word; a link may end as it likes.
+fn without_joint(kept: &str) -> &str {
+    let kept = kept.trim_end();
+    if ends_with_link(kept) {
+        return kept;
+    }
+    kept.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '-' | '–' | '('))
+}
+
+fn ends_with_link(text: &str) -> bool {
+    text.rsplit(char::is_whitespace).next().is_some_and(is_link)
 }
 
 /// Without the word at the end that was cut, unless that would cost too much.
@@ -214,6 +232,11 @@ mod tests {
             ("einführungsmaßnahmen", 6, "einfü…"),
             ("see https://example.com/long/link now", 20, "see…"),
             ("https://example.com/long/link", 20, "…"),
+            ("see https://example.com/ for more", 27, "see https://example.com/ …"),
+            ("see https://example.com/ for more", 26, "see https://example.com/ …"),
+            ("see https://example.com/ for more", 25, "see…"),
+            ("see https://example.com/ ::::::::::::::::::::::::::::::", 50, "see https://example.com/ …"),
+            ("see https://example.com/- for more", 27, "see https://example.com/- …"),
         ] {
             assert_eq!(clip(text, chars), cut, "{text}");
         }
