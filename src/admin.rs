@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::app::Bridge;
 use crate::caller::Presented;
 use crate::configured::Configured;
-use crate::domain::delivery::{Class, Destination};
+use crate::domain::delivery::Destination;
 use crate::domain::id::{DeliveryId, EventId, Side, TeamName};
 use crate::domain::timestamp::Timestamp;
 use crate::problem::Problem;
@@ -184,7 +184,7 @@ async fn deliveries(
 
 /// What of a destination's standing holds this delivery back.
 fn waits(row: &DeliveryRow, hold: &Hold, now: Timestamp) -> Option<String> {
-    let paused = hold.paused_until.filter(|until| *until > now && row.call.class() == Class::Page);
+    let paused = hold.paused_until.filter(|until| *until > now && row.kind == "raise");
     match (paused, hold.denied_since, hold.waits_until) {
         (Some(until), _, _) => Some(format!("the team is paused until {until}")),
         (None, Some(since), _) => Some(format!("its destination refuses us since {since}")),

@@ -328,3 +328,6 @@ pub struct Hold {
     pub waits_until: Option<Timestamp>,
     pub why: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

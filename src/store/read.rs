@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::rows::{self, state};
 use super::{Hold, StoreError, holds};
-use crate::domain::delivery::{Call, Destination};
+use crate::domain::delivery::Destination;
 use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, Side, TeamName};
 use crate::domain::page::{Known, Page, PageState, Phase};
 use crate::domain::timestamp::{Timestamp, readable};
 
-/// A delivery as an operator sees it; `call` holds no secret.
+/// A delivery as an operator sees it; `call` is as stored, also where this version cannot read it, and holds no secret.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeliveryRow {
     pub id: DeliveryId,
@@ -36,7 +36,7 @@ pub struct DeliveryRow {
     /// What holds it back, as of the listing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
-    pub call: Call,
+    pub call: serde_json::Value,
 }
 
 /// An event with what was received.

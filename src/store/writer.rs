@@ -505,7 +505,7 @@ fn without_judgement(kind: EventKind, id: EventId) -> EventKind {
     }
 }
 
-fn nothing(reason: Reason) -> Verdict {
+pub(super) fn nothing(reason: Reason) -> Verdict {
     Verdict {
         reason,
         alert: None,
