@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use signl4_azure_bridge::azure::parse::parse;
 use signl4_azure_bridge::domain::decide::Reason;
 use signl4_azure_bridge::domain::event::{Condition, EventKind};
-use signl4_azure_bridge::domain::id::digest;
+use signl4_azure_bridge::domain::id::{AlertId, digest};
 use signl4_azure_bridge::domain::page::Known;
 use signl4_azure_bridge::domain::render::{render, render_unreadable};
 use signl4_azure_bridge::domain::thread::{Step, thread};
@@ -49,11 +49,14 @@ fuzz_target!(|body: &[u8]| {
         }
     }
     assert!(again.owed.is_empty(), "told twice, done once");
-    let other = match notification.condition {
+    // Another alert that may be the same matter, and the opposite of this one.
+    let mut other = notification.clone();
+    other.id = AlertId::parse("/subscriptions/4b7d9c12-6e0f-4a58-b3c1-92f5d8e7a604/another");
+    judge(&mut known.clone(), &EventKind::Azure { connection: connection.clone(), notification: other });
+    let mut opposite = notification;
+    opposite.condition = match opposite.condition {
         Condition::Fired => Condition::Resolved,
         Condition::Resolved => Condition::Fired,
     };
-    let mut notification = notification;
-    notification.condition = other;
-    judge(&mut known, &EventKind::Azure { connection, notification });
+    judge(&mut known, &EventKind::Azure { connection, notification: opposite });
 });
