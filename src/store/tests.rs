@@ -58,10 +58,8 @@ impl Bench {
     }
 
     async fn record(&self, delivery: &Delivery, outcome: Outcome, begun_at: Timestamp) -> Recorded {
-        let next = match outcome {
-            Outcome::Accepted => Next::Done,
-            _ => Next::Again { due: self.clock.now() },
-        };
+        let taken = matches!(outcome, Outcome::Accepted);
+        let next = if taken { Next::Done } else { Next::Again { due: self.clock.now() } };
         let attempted =
             Attempted { outcome, learned: Learned::default(), note: String::new(), possibly_doubled: false };
         self.store.slots().give_back(&delivery.call.destination());
