@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, HttpBody};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -69,34 +70,47 @@ async fn no_method(State(bridge): State<Arc<Bridge>>, request: Request) -> Probl
     Problem::MethodNotAllowed
 }
 
+/// What the path says; one that is no UTF-8 names nobody, and is refused as every other stranger is.
+fn named<T: Default>(path: Result<Path<T>, PathRejection>) -> T {
+    path.map(|Path(said)| said).unwrap_or_default()
+}
+
 async fn azure_by_path(
     State(bridge): State<Arc<Bridge>>,
-    Path((connection, token)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Response {
+    let (connection, token) = named(path);
     let answer = azure_webhook(&bridge, &connection, Some(&token), request).await;
     respond(&bridge, "azure", answer)
 }
 
 async fn azure_by_header(
     State(bridge): State<Arc<Bridge>>,
-    Path(connection): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
+    let connection = named(path);
     let answer = azure_webhook(&bridge, &connection, None, request).await;
     respond(&bridge, "azure", answer)
 }
 
 async fn signl4_by_path(
     State(bridge): State<Arc<Bridge>>,
-    Path((team, token)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Response {
+    let (team, token) = named(path);
     let answer = signl4_webhook(&bridge, &team, Some(&token), request).await;
     respond(&bridge, "signl4", answer)
 }
 
-async fn signl4_by_header(State(bridge): State<Arc<Bridge>>, Path(team): Path<String>, request: Request) -> Response {
+async fn signl4_by_header(
+    State(bridge): State<Arc<Bridge>>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let team = named(path);
     let answer = signl4_webhook(&bridge, &team, None, request).await;
     respond(&bridge, "signl4", answer)
 }

@@ -64,6 +64,11 @@ async fn wrong_missing_and_unknown_credentials_are_the_same_401() {
         (format!("/signl4/nobody/{SIGNL4_TOKEN}"), None),
         (format!("/signl4/ops/{AZURE_TOKEN}"), None),
         (format!("/azure/contoso/{SIGNL4_TOKEN}"), None),
+        ("/azure/contoso/%FF".to_owned(), None),
+        (format!("/azure/%FF/{AZURE_TOKEN}"), None),
+        ("/azure/%FF".to_owned(), Some(basic(AZURE_TOKEN))),
+        ("/signl4/ops/%FF".to_owned(), None),
+        ("/signl4/%FF".to_owned(), Some(basic(SIGNL4_TOKEN))),
     ] {
         let mut request = town.http.post(format!("{}{path}", town.url)).body("{}");
         if let Some(value) = &authorization {
