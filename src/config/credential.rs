@@ -34,17 +34,14 @@ pub(super) enum Ids {
 }
 
 pub(super) fn ids(item: &Item) -> Ids {
-    match &item.node.value {
-        Value::Text(text) if matches!(text.as_str(), "workload_identity" | "environment") => Ids::Environment,
-        Value::Text(text) if text == "managed_identity" => Ids::Platform,
-        Value::Table(table) if table.get("managed_identity").is_some() => Ids::Platform,
-        Value::Text(_)
-        | Value::Integer(_)
-        | Value::Boolean(_)
-        | Value::Date(_)
-        | Value::Other(_)
-        | Value::List(_)
-        | Value::Table(_) => Ids::Configured,
+    match item.as_text() {
+        Some("workload_identity" | "environment") => Ids::Environment,
+        Some("managed_identity") => Ids::Platform,
+        Some(_) => Ids::Configured,
+        None => match item.node.value.as_table().and_then(|table| table.get("managed_identity")) {
+            Some(_) => Ids::Platform,
+            None => Ids::Configured,
+        },
     }
 }
 

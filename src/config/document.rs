@@ -60,6 +60,14 @@ impl Value {
             Self::Table(_) => "a table",
         }
     }
+
+    pub(super) fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    pub(super) fn as_table(&self) -> Option<&Table> {
+        if let Self::Table(table) = self { Some(table) } else { None }
+    }
 }
 
 /// Reads a TOML file; syntax errors are reported and what could be read is returned.

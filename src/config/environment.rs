@@ -65,12 +65,8 @@ fn path(table: &Table, rest: &str, place: &Place, findings: &mut Findings) -> Op
 
 /// The configured name that the text begins with, and what follows it.
 fn named<'r>(table: &Table, section: &str, rest: &'r str) -> (String, &'r str) {
-    let configured = table.get(section).map_or(&[][..], |entry| match &entry.node.value {
-        Value::Table(names) => names.entries.as_slice(),
-        Value::Text(_) | Value::Integer(_) | Value::Boolean(_) | Value::Date(_) | Value::Other(_) | Value::List(_) => {
-            &[]
-        }
-    });
+    let configured = table.get(section).and_then(|entry| entry.node.value.as_table());
+    let configured = configured.map_or(&[][..], |names| names.entries.as_slice());
     configured
         .iter()
         .filter_map(|entry| {

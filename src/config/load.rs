@@ -174,18 +174,14 @@ fn complete<N: Ord, T>(parts: BTreeMap<N, Option<T>>) -> Option<BTreeMap<N, T>> 
 fn section<'d>(table: &'d Table, key: &'static str, whole: &Place, findings: &mut Findings) -> Section<'d> {
     let name = format!("[{key}]");
     let section = match table.get(key) {
-        Some(Entry { node, key_place, .. }) => match &node.value {
-            Value::Table(table) => Section::new(name, key_place.clone(), table),
-            Value::Text(_)
-            | Value::Integer(_)
-            | Value::Boolean(_)
-            | Value::Date(_)
-            | Value::Other(_)
-            | Value::List(_) => {
+        Some(Entry { node, key_place, .. }) => {
+            if let Some(table) = node.value.as_table() {
+                Section::new(name, key_place.clone(), table)
+            } else {
                 findings.error(key_place, format!("`{key}` must be a section; write {name} on a line of its own"));
                 Section::empty(&name, whole.clone())
             }
-        },
+        }
         None => Section::empty(&name, whole.clone()),
     };
     section.with_prefix(environment::prefix(&[key]))
@@ -200,13 +196,7 @@ fn named<'d>(
 ) -> Vec<(&'d Entry, Section<'d>)> {
     let mut found = Vec::new();
     let entry = table.get(key);
-    let entries = match entry.map(|entry| &entry.node.value) {
-        Some(Value::Table(table)) => table.entries.as_slice(),
-        Some(
-            Value::Text(_) | Value::Integer(_) | Value::Boolean(_) | Value::Date(_) | Value::Other(_) | Value::List(_),
-        )
-        | None => &[],
-    };
+    let entries = entry.and_then(|entry| entry.node.value.as_table()).map_or(&[][..], |table| &table.entries);
     for entry in entries {
         let name = format!("[{key}.{}]", entry.key);
         if let Value::Table(table) = &entry.node.value {

@@ -119,55 +119,38 @@ impl Item {
     }
 
     pub(super) fn text(&self, findings: &mut Findings) -> Option<&str> {
-        match &self.node.value {
-            Value::Text(text) if text.trim().is_empty() => {
-                self.error("is empty; give it a value or leave the key out", findings);
-                None
-            }
-            Value::Text(text) => Some(text),
-            Value::Integer(_)
-            | Value::Boolean(_)
-            | Value::Date(_)
-            | Value::Other(_)
-            | Value::List(_)
-            | Value::Table(_) => {
-                self.wrong_kind("a text in quotes", findings);
-                None
-            }
+        let Some(text) = self.as_text() else {
+            self.wrong_kind("a text in quotes", findings);
+            return None;
+        };
+        if text.trim().is_empty() {
+            self.error("is empty; give it a value or leave the key out", findings);
+            return None;
         }
+        Some(text)
     }
 
     pub(super) fn boolean(&self, findings: &mut Findings) -> Option<bool> {
-        match &self.node.value {
-            Value::Boolean(boolean) => Some(*boolean),
-            Value::Text(text) if self.place().is_variable() && text.trim().eq_ignore_ascii_case("true") => Some(true),
-            Value::Text(text) if self.place().is_variable() && text.trim().eq_ignore_ascii_case("false") => Some(false),
-            Value::Text(_)
-            | Value::Integer(_)
-            | Value::Date(_)
-            | Value::Other(_)
-            | Value::List(_)
-            | Value::Table(_) => {
-                self.wrong_kind("true or false (without quotes)", findings);
-                None
-            }
+        let boolean = if let Value::Boolean(boolean) = &self.node.value {
+            Some(*boolean)
+        } else {
+            self.as_variable().and_then(|text| text.trim().to_ascii_lowercase().parse().ok())
+        };
+        if boolean.is_none() {
+            self.wrong_kind("true or false (without quotes)", findings);
         }
+        boolean
     }
 
     /// A whole number from 1.
     pub(super) fn count(&self, findings: &mut Findings) -> Option<u32> {
-        let integer = match &self.node.value {
-            Value::Integer(integer) => u32::try_from(*integer).ok(),
-            Value::Text(text) if self.place().is_variable() => text.trim().parse().ok(),
-            Value::Text(_)
-            | Value::Boolean(_)
-            | Value::Date(_)
-            | Value::Other(_)
-            | Value::List(_)
-            | Value::Table(_) => {
-                self.wrong_kind("a whole number", findings);
-                return None;
-            }
+        let integer = if let Value::Integer(integer) = &self.node.value {
+            u32::try_from(*integer).ok()
+        } else if let Some(text) = self.as_variable() {
+            text.trim().parse().ok()
+        } else {
+            self.wrong_kind("a whole number", findings);
+            return None;
         };
         if integer.is_none_or(|integer| integer == 0) {
             self.error("must be a whole number from 1", findings);
@@ -192,22 +175,16 @@ impl Item {
 
     /// A list, or one value instead of a list of one. Text of an environment variable is split at commas.
     pub(super) fn list(&self) -> Vec<Self> {
-        match &self.node.value {
-            Value::List(items) => items.iter().map(|node| self.element(node.clone())).collect(),
-            Value::Text(text) if self.place().is_variable() => text
-                .split(',')
+        if let Value::List(items) = &self.node.value {
+            items.iter().map(|node| self.element(node.clone())).collect()
+        } else if let Some(text) = self.as_variable() {
+            text.split(',')
                 .map(str::trim)
                 .filter(|part| !part.is_empty())
                 .map(|part| self.element(Node { value: Value::Text(part.to_owned()), place: self.place().clone() }))
-                .collect(),
-            Value::Text(_)
-            | Value::Integer(_)
-            | Value::Boolean(_)
-            | Value::Date(_)
-            | Value::Other(_)
-            | Value::Table(_) => {
-                vec![self.clone()]
-            }
+                .collect()
+        } else {
+            vec![self.clone()]
         }
     }
 
@@ -221,32 +198,20 @@ impl Item {
     }
 
     pub(super) fn table(&self, expected: &str, findings: &mut Findings) -> Option<Section<'_>> {
-        match &self.node.value {
-            Value::Table(table) => {
-                Some(Section::new(format!("`{}` of {}", self.key, self.section), self.place().clone(), table))
-            }
-            Value::Text(_)
-            | Value::Integer(_)
-            | Value::Boolean(_)
-            | Value::Date(_)
-            | Value::Other(_)
-            | Value::List(_) => {
-                self.wrong_kind(expected, findings);
-                None
-            }
-        }
+        let Some(table) = self.node.value.as_table() else {
+            self.wrong_kind(expected, findings);
+            return None;
+        };
+        Some(Section::new(format!("`{}` of {}", self.key, self.section), self.place().clone(), table))
     }
 
     /// The text without checks: for telling a text from a table.
     pub(super) fn as_text(&self) -> Option<&str> {
-        match &self.node.value {
-            Value::Text(text) => Some(text),
-            Value::Integer(_)
-            | Value::Boolean(_)
-            | Value::Date(_)
-            | Value::Other(_)
-            | Value::List(_)
-            | Value::Table(_) => None,
-        }
+        self.node.value.as_text()
+    }
+
+    /// The text of an environment variable, which is all that one can hold.
+    fn as_variable(&self) -> Option<&str> {
+        self.as_text().filter(|_| self.place().is_variable())
     }
 }
