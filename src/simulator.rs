@@ -13,6 +13,7 @@ pub mod outbox;
 #[cfg(test)]
 mod receiver;
 pub mod scene;
+pub mod server;
 pub mod signl4;
 pub mod simulate;
 pub mod watched;

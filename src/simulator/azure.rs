@@ -17,12 +17,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use actions::{ActionError, Webhook};
 pub use alert::{Alert, AlertState, Modification, MonitorCondition};
@@ -33,10 +30,9 @@ pub use tenancy::{App, AppCertificate, AppSecret, Federation, NoCertificate, Rol
 
 use super::calls::{Answer, Asked, Call, Operation, append};
 use super::control;
-use super::faults::Faults;
-use super::front::{self, Service};
-use super::outbox::{Attempt, Outbox, Schedule};
-use super::watched::{TimedOut, Watched};
+use super::front::Service;
+use super::outbox::{Attempt, Schedule};
+use super::server::Server;
 use crate::clock::Clock;
 use crate::domain::timestamp::Timestamp;
 
@@ -173,75 +169,14 @@ impl fmt::Debug for State {
     }
 }
 
-/// A running simulator of Azure; clones are handles of the same one, which stops with the last of them.
-#[derive(Clone)]
-pub struct Azure {
-    shared: Arc<Watched<State>>,
-    outbox: Outbox,
-    faults: Faults,
-    clock: Clock,
-    address: SocketAddr,
-    stop: CancellationToken,
-    /// Absent in the handle that the server itself holds.
-    _running: Option<Arc<DropGuard>>,
-}
-
-impl fmt::Debug for Azure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Azure({})", self.url())
-    }
-}
+/// A running simulator of Azure.
+pub type Azure = Server<State>;
 
 impl Azure {
     /// Listens on `listen` (port 0 for a free one) with an empty state.
     pub async fn start(listen: SocketAddr, clock: Clock) -> io::Result<Self> {
-        let stop = CancellationToken::new();
-        let running = Arc::new(stop.clone().drop_guard());
-        let shared = Arc::new(Watched::new(State::default()));
-        let record = {
-            let shared = Arc::clone(&shared);
-            move |attempt| shared.change(|state| append(&mut state.attempts, attempt))
-        };
-        let outbox = Outbox::new(clock.clone(), Schedule::azure(), stop.clone(), record)?;
-        let faults = Faults::default();
-        let server = |address| Self {
-            shared: Arc::clone(&shared),
-            outbox: outbox.clone(),
-            faults: faults.clone(),
-            clock: clock.clone(),
-            address,
-            stop: stop.clone(),
-            _running: None,
-        };
-        let address = front::start(listen, clock.clone(), faults.clone(), stop.clone(), server).await?;
-        Ok(Self { shared, outbox, faults, clock, address, stop, _running: Some(running) })
-    }
-
-    /// Without trailing slash; authority and Resource Manager alike.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Stops listening and sending, whatever other handles there are.
-    pub fn stop(&self) {
-        self.stop.cancel();
-    }
-
-    pub fn faults(&self) -> &Faults {
-        &self.faults
-    }
-
-    /// The sender of webhooks: retry schedule, losses, duplicates, reordering.
-    pub fn webhooks(&self) -> &Outbox {
-        &self.outbox
-    }
-
-    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        self.shared.read(look)
+        let record = |state: &mut State, attempt| append(&mut state.attempts, attempt);
+        Self::listen(listen, clock, State::default(), Schedule::azure(), record).await
     }
 
     pub fn knobs(&self, turn: impl FnOnce(&mut Knobs)) {
@@ -265,16 +200,6 @@ impl Azure {
 
     pub fn alert(&self, id: &str) -> Option<Alert> {
         self.read(|state| state.alerts.get(id).cloned())
-    }
-
-    /// Waits up to ten seconds of real time for a state; `what` names it in the error.
-    pub async fn wait_until(&self, what: &str, mut look: impl FnMut(&State) -> bool) -> Result<(), TimedOut> {
-        self.wait_for(what, |state| look(state).then_some(())).await
-    }
-
-    /// Waits up to ten seconds of real time until `look` finds something.
-    pub async fn wait_for<T>(&self, what: &str, look: impl FnMut(&State) -> Option<T>) -> Result<T, TimedOut> {
-        self.shared.wait_for(what, Duration::from_secs(10), look).await
     }
 }
 

@@ -11,12 +11,9 @@ mod throttle;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use actions::ActionError;
@@ -25,10 +22,9 @@ pub use throttle::Limits;
 
 use super::calls::{Answer, Asked, Call, Operation, append};
 use super::control;
-use super::faults::Faults;
-use super::front::{self, Service};
-use super::outbox::{Attempt, Outbox, Schedule};
-use super::watched::{TimedOut, Watched};
+use super::front::Service;
+use super::outbox::{Attempt, Schedule};
+use super::server::Server;
 use crate::clock::Clock;
 
 /// A second `new` with an external id that was used before; SIGNL4's documentation does not say.
@@ -186,75 +182,14 @@ impl fmt::Debug for State {
     }
 }
 
-/// A running simulator of SIGNL4; clones are handles of the same one, which stops with the last of them.
-#[derive(Clone)]
-pub struct Signl4 {
-    shared: Arc<Watched<State>>,
-    outbox: Outbox,
-    faults: Faults,
-    clock: Clock,
-    address: SocketAddr,
-    stop: CancellationToken,
-    /// Absent in the handles that the server and its tasks hold.
-    _running: Option<Arc<DropGuard>>,
-}
-
-impl fmt::Debug for Signl4 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signl4({})", self.url())
-    }
-}
+/// A running simulator of SIGNL4.
+pub type Signl4 = Server<State>;
 
 impl Signl4 {
     /// Listens on `listen` (port 0 for a free one) with an empty account.
     pub async fn start(listen: SocketAddr, clock: Clock) -> io::Result<Self> {
-        let stop = CancellationToken::new();
-        let running = Arc::new(stop.clone().drop_guard());
-        let shared = Arc::new(Watched::new(State::new()));
-        let record = {
-            let shared = Arc::clone(&shared);
-            move |attempt| shared.change(|state| append(&mut state.attempts, attempt))
-        };
-        let outbox = Outbox::new(clock.clone(), Schedule::signl4(), stop.clone(), record)?;
-        let faults = Faults::default();
-        let server = |address| Self {
-            shared: Arc::clone(&shared),
-            outbox: outbox.clone(),
-            faults: faults.clone(),
-            clock: clock.clone(),
-            address,
-            stop: stop.clone(),
-            _running: None,
-        };
-        let address = front::start(listen, clock.clone(), faults.clone(), stop.clone(), server).await?;
-        Ok(Self { shared, outbox, faults, clock, address, stop, _running: Some(running) })
-    }
-
-    /// Without trailing slash: what stands in place of `https://connect.signl4.com`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Stops listening and sending, whatever other handles there are.
-    pub fn stop(&self) {
-        self.stop.cancel();
-    }
-
-    pub fn faults(&self) -> &Faults {
-        &self.faults
-    }
-
-    /// The sender of outbound webhooks: retry schedule, losses, duplicates, reordering.
-    pub fn webhooks(&self) -> &Outbox {
-        &self.outbox
-    }
-
-    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        self.shared.read(look)
+        let record = |state: &mut State, attempt| append(&mut state.attempts, attempt);
+        Self::listen(listen, clock, State::new(), Schedule::signl4(), record).await
     }
 
     pub fn knobs(&self, turn: impl FnOnce(&mut Knobs)) {
@@ -284,21 +219,6 @@ impl Signl4 {
     /// By SIGNL4's own id, or the newest with that external id.
     pub fn alert(&self, id: &str) -> Option<Alert> {
         self.read(|state| state.alert(id).cloned())
-    }
-
-    /// Waits up to ten seconds of real time for a state; `what` names it in the error.
-    pub async fn wait_until(&self, what: &str, mut look: impl FnMut(&State) -> bool) -> Result<(), TimedOut> {
-        self.wait_for(what, |state| look(state).then_some(())).await
-    }
-
-    /// Waits up to ten seconds of real time until `look` finds something.
-    pub async fn wait_for<T>(&self, what: &str, look: impl FnMut(&State) -> Option<T>) -> Result<T, TimedOut> {
-        self.shared.wait_for(what, Duration::from_secs(10), look).await
-    }
-
-    /// A handle for a task of the simulator itself: it does not keep the simulator running.
-    fn for_task(&self) -> Self {
-        Self { _running: None, ..self.clone() }
     }
 }
 

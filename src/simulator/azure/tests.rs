@@ -1,5 +1,7 @@
 //! The simulated Azure through its front door: shapes, errors, webhooks and their retries.
 
+use std::time::Duration;
+
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 

@@ -1,5 +1,7 @@
 //! The simulated SIGNL4 through its front door: webhook, REST, people, outbound events.
 
+use std::time::Duration;
+
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 
