@@ -94,19 +94,27 @@ impl Place {
         let line = self.line();
         let Self::File { source, offset } = self else { return (line, false) };
         let rest = source.text().get(*offset..).unwrap_or_default();
-        match rest.strip_prefix("\"\"\"").or_else(|| rest.strip_prefix("'''")) {
+        let escaped = |text: &str| text.split("\"\"\"").next().is_some_and(|content| content.contains('\\'));
+        let content = match rest.strip_prefix("\"\"\"") {
+            // An escape may be a line that the file does not have, or hide one that it has.
+            Some(text) if escaped(text) => None,
+            Some(text) => Some(text),
+            None => rest.strip_prefix("'''"),
+        };
+        match content {
             Some(text) if text.starts_with(['\n', '\r']) => (line + 1, true),
             Some(_) => (line, true),
             None => (line, false),
         }
     }
 
-    /// Another line of the same file: `routes/payments.toml:12`.
-    pub(super) fn on_line(&self, line: usize) -> String {
-        match self {
-            Self::File { source, .. } => format!("{}:{line}", source.name),
-            Self::Variable { .. } | Self::Whole { .. } => self.to_string(),
-        }
+    /// Where another line of the same file begins, behind its blanks; this place where there is no such line.
+    pub(super) fn on_line(&self, line: usize) -> Self {
+        let Self::File { source, .. } = self else { return self.clone() };
+        let Some(start) = line.checked_sub(1).and_then(|at| source.line_starts.get(at)) else { return self.clone() };
+        let rest = source.text.get(*start..).unwrap_or_default();
+        let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        Self::File { source: Rc::clone(source), offset: start + blanks }
     }
 
     pub(super) fn is_variable(&self) -> bool {

@@ -47,11 +47,8 @@ fn compile(item: &Item, text: &str, findings: &mut Findings) -> Option<Template>
                 None => String::new(),
             });
             let message = format!("`{}` in {} is no template: {problem}{hint}", item.key, item.section);
-            if is_multiline {
-                findings.error(&item.place().on_line(line), message);
-            } else {
-                findings.error(item.place(), message);
-            }
+            let place = if is_multiline { item.place().on_line(line) } else { item.place().clone() };
+            findings.error(&place, message);
             None
         }
     }

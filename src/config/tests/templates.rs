@@ -60,8 +60,13 @@ fn what_cannot_work_is_refused_with_its_place() {
         ),
         (
             "message = \"\"\"\nok\n{{ tilte }}\"\"\"",
-            "routes/a.toml:5: `message` in route `r` is no template: there is no variable `tilte`; did you mean `title`?",
+            "routes/a.toml:5:1: `message` in route `r` is no template: there is no variable `tilte`; did you mean `title`?",
         ),
+        ("message = \"\"\"ok\n  {{ tilte }}\n\"\"\"", "routes/a.toml:4:3: `message` in route `r` is no template: "),
+        ("message = '''\n\\ {{ title }}\n{{ tilte }}'''", "routes/a.toml:5:1: `message` in route `r` is no template: "),
+        // An escape moves the lines of the text: the place is the value's.
+        ("message = \"\"\"a\\nb\n{{ tilte }}\"\"\"", "routes/a.toml:3:11: `message` in route `r` is no template: "),
+        ("message = \"\"\"a \\\n  b\n{{ tilte }}\"\"\"", "routes/a.toml:3:11: `message` in route `r` is no template: "),
         (
             "runbook = \"https://example.com/{{ detail.trackingid }}\"",
             "there is no variable `detail.trackingid`; did you mean `detail.tracking_id`?",
