@@ -51,7 +51,7 @@ impl Alarms {
     /// A delivery was given up. Each page that nobody got is told of by its title; of the rest one an hour.
     pub async fn dead(&self, call: &Call, note: &str) {
         let list = "`signl4-azure-bridge deliveries list` shows all that are given up; replay or drop each.";
-        if let Call::Raise { team, page, body } = call {
+        if let Call::Raise { team, page, body, .. } = call {
             // An alarm that was refused must not raise another about itself.
             if page.as_str().starts_with(ALARM_PAGES) {
                 return;

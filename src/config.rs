@@ -14,6 +14,7 @@ mod failures;
 mod fixed_severity;
 mod hosts;
 mod load;
+mod maintenance;
 mod problem;
 mod routes;
 mod secrets;
@@ -38,6 +39,7 @@ use ipnet::IpNet;
 
 use crate::certificate::Certificate;
 use crate::domain::id::{AccountName, ConnectionName, SubscriptionId, TeamName};
+use crate::domain::load::Storm;
 use crate::domain::route::{Comments, Rules};
 use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
@@ -186,6 +188,8 @@ pub struct Team {
     pub base_url: String,
     pub api_key: Option<Secret>,
     pub user_id: Option<String>,
+    /// `None`: each alert is a page.
+    pub storm: Option<Storm>,
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use crate::azure;
 use crate::config::Config;
 use crate::domain::after::Next;
-use crate::domain::decide::{Owed, Verdict, decide, record};
+use crate::domain::decide::{Owed, Timer, Verdict, decide, record};
 use crate::domain::delivery::{Attempted, Call, Learned, Outcome};
-use crate::domain::event::{Condition, Detail, Event, EventKind, Notification};
+use crate::domain::event::{Condition, Detail, Event, EventKind, Notification, TimerKind};
 use crate::domain::id::{ConnectionName, EventId, digest};
 use crate::domain::page::Known;
 use crate::domain::render::compose;
@@ -203,7 +203,7 @@ fn after_its_fired(config: &Config, name: &ConnectionName, resolved: &Notificati
     let fired = Notification { condition: Condition::Fired, ..resolved.clone() };
     let fired_at = fired.fired_at.unwrap_or(now);
     let verdict = judge(config, &Known::default(), azure(name, fired), fired_at);
-    let mut known = Known { alert: verdict.alert, pages: verdict.pages, open: Vec::new() };
+    let mut known = Known { alert: verdict.alert, pages: verdict.pages, ..Known::default() };
     let accepted = Attempted {
         outcome: Outcome::Accepted,
         learned: Learned::default(),
@@ -221,17 +221,21 @@ fn after_its_fired(config: &Config, name: &ConnectionName, resolved: &Notificati
 }
 
 fn requests(config: &Config, verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
-    for timer in &verdict.timers {
-        writeln!(out, "\nHeld until {}; if Azure resolves the alert by then, nobody is woken. Then:", timer.due)?;
-        if let Some(page) = verdict.pages.iter().find(|page| page.id == timer.page) {
+    let held: Vec<&Timer> = verdict.timers.iter().filter(|timer| timer.kind == TimerKind::GraceEnded).collect();
+    for timer in &held {
+        let page = verdict.pages.iter().find(|page| page.id == timer.page);
+        let by = page.and_then(|page| page.window.as_ref()).map(|name| format!(" by the maintenance window `{name}`"));
+        let by = by.unwrap_or_default();
+        writeln!(out, "\nHeld{by} until {}; if Azure resolves the alert by then, nobody is woken. Then:", timer.due)?;
+        if let Some(page) = page {
             let body = page.body.clone().unwrap_or_default();
-            request(config, &Call::Raise { team: page.team.clone(), page: page.id.clone(), body }, out)?;
+            request(config, &Call::Raise { team: page.team.clone(), page: page.id.clone(), body, origin: None }, out)?;
         }
     }
     for owed in &verdict.owed {
         request(config, &owed.call, out)?;
     }
-    if verdict.timers.is_empty() && verdict.owed.is_empty() {
+    if held.is_empty() && verdict.owed.is_empty() {
         writeln!(out, "\nNothing would be sent.")?;
     }
     Ok(())

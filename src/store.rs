@@ -6,6 +6,7 @@
 //! told so, and nothing of it happened.
 
 mod claim;
+mod digests;
 mod file;
 mod holds;
 mod operate;
@@ -14,6 +15,7 @@ mod retention;
 mod rows;
 mod schema;
 mod slots;
+mod timers;
 mod writer;
 
 use std::collections::BTreeMap;

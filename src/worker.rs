@@ -17,8 +17,9 @@ use crate::azure::deliver::Azure;
 use crate::clock::{Clock, Stopwatch};
 use crate::domain::after::{Next, RetryPolicy, after};
 use crate::domain::backoff::Roll;
-use crate::domain::delivery::{Attempted, Call, Delivery, Destination, Learned, Outcome};
+use crate::domain::delivery::{Attempted, AzureState, Call, Delivery, Destination, Learned, Outcome};
 use crate::domain::id::{AlertKey, ExternalId, Side};
+use crate::domain::late::{lateness, marked};
 use crate::domain::timestamp::Timestamp;
 use crate::signl4::deliver::Signl4;
 use crate::store::{Finish, Recorded, Store, StoreError};
@@ -26,6 +27,8 @@ use crate::telemetry::Telemetry;
 
 /// Deliveries of one claim.
 const CLAIM: usize = 128;
+/// Rounds of timers before the next claim.
+const RINGS: usize = 8;
 /// Without any sign of work the store is asked this often: a belt beside the braces.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// Shorter than a lease, so that no second attempt begins beside the first.
@@ -94,7 +97,7 @@ impl Worker {
 
     /// Rings due timers, claims what is due, begins it. Says when something is due next.
     async fn claim_all(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.store.ring_timers().await?;
+        self.ring().await?;
         loop {
             let claimed = self.store.claim(CLAIM).await?;
             let full = claimed.deliveries.len() >= CLAIM;
@@ -105,6 +108,16 @@ impl Worker {
         }
     }
 
+    /// Rings what is due. A timer may set another; a change of a large digest goes on when the worker comes again.
+    async fn ring(&self) -> Result<(), StoreError> {
+        for _ in 0..RINGS {
+            if self.store.ring_timers().await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn spawn(&self, delivery: Delivery) {
         let worker = self.clone();
         self.tasks.spawn(async move { worker.carry_out(delivery).await });
@@ -112,7 +125,7 @@ impl Worker {
 
     /// One round by hand: what the loop does, awaited. Says how many deliveries were attempted.
     pub async fn step(&self) -> Result<usize, StoreError> {
-        self.store.ring_timers().await?;
+        self.ring().await?;
         let claimed = self.store.claim(CLAIM).await?;
         let count = claimed.deliveries.len();
         for delivery in claimed.deliveries {
@@ -132,7 +145,13 @@ impl Worker {
     async fn attempt(&self, delivery: &Delivery) -> Attempted {
         let watch = Stopwatch::start();
         let outbound = self.outbound.load_full();
-        let owned = delivery.clone();
+        let owned = match self.unless_over(&outbound, delivery.clone()).await {
+            Ok(owned) => owned,
+            Err(over) => {
+                tell(delivery, &over, watch.elapsed_ms());
+                return over;
+            }
+        };
         // A task of its own, so that a fault in there ends as an outcome and not as a lease that nobody gives back.
         let attempt = tokio::spawn(async move {
             match owned.call.side() {
@@ -151,6 +170,22 @@ impl Worker {
         };
         tell(delivery, &attempted, watch.elapsed_ms());
         attempted
+    }
+
+    /// A late page first asks Azure whether its alert still fires, and then says how late it is. `Err`: nobody need be
+    /// woken any more.
+    async fn unless_over(&self, outbound: &Outbound, mut delivery: Delivery) -> Result<Delivery, Attempted> {
+        let Call::Raise { body, origin: Some(origin), .. } = &mut delivery.call else { return Ok(delivery) };
+        let Some(late) = lateness(origin, self.clock.now()) else { return Ok(delivery) };
+        if let Some(target) = &origin.alert
+            && let Some(learned) = outbound.azure.standing(target).await
+            && let Some(why) = over(&learned)
+        {
+            let note = format!("not paged: {why} in Azure meanwhile");
+            return Err(Attempted { learned, ..ended(Outcome::NotYet { after: Duration::ZERO }, &note) });
+        }
+        *body = marked(std::mem::take(body), late);
+        Ok(delivery)
     }
 
     async fn finish(&self, delivery: Delivery, attempted: Attempted, begun_at: Timestamp) {
@@ -241,6 +276,16 @@ fn tell(delivery: &Delivery, attempted: &Attempted, duration_ms: u64) {
             delivery.id = %id, page.id = page, alert.id = alert, attempt, side, kind, title, outcome, duration_ms, note,
             "an attempt did not succeed"
         );
+    }
+}
+
+/// Why a page has become needless, by what Azure says of its alert.
+fn over(learned: &Learned) -> Option<&'static str> {
+    match (learned.resolved_at, learned.azure) {
+        (Some(_), _) => Some("resolved"),
+        (None, Some((AzureState::Closed, _))) => Some("closed"),
+        (None, Some((AzureState::Acknowledged, _))) => Some("acknowledged"),
+        (None, Some((AzureState::New, _)) | None) => None,
     }
 }
 

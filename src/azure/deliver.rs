@@ -10,6 +10,7 @@ mod visit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::visit::{Reading, Unread, Visit, reading};
 use super::credential;
@@ -25,6 +26,9 @@ pub use request::requests;
 
 /// Azure rarely takes more than seconds over a conflict; after so many attempts it is no conflict but a refusal.
 const CONFLICT_ATTEMPTS: u32 = 8;
+
+/// A page that is late already does not wait longer for Azure's word on it.
+const ASKS_FOR: Duration = Duration::from_secs(2);
 
 /// The Azure side of the worker.
 #[derive(Clone, Debug)]
@@ -64,6 +68,13 @@ impl Azure {
         }
     }
 
+    /// How an alert stands in Azure, for a page of it that goes out late; `None` where nobody says so in time.
+    pub async fn standing(&self, target: &AzureTarget) -> Option<Learned> {
+        let mut visit = self.visit(target).ok()?;
+        let read = tokio::time::timeout(ASKS_FOR, visit.read()).await.ok()?.ok()?;
+        Some(Learned { azure: Some((read.state, read.modified)), resolved_at: read.resolved_at, ..Learned::default() })
+    }
+
     fn visit<'a>(&'a self, target: &'a AzureTarget) -> Result<Visit<'a>, Attempted> {
         let name = &target.connection;
         let denied = |mend: String| attempted(Outcome::Denied { status: 0 }, mend);
@@ -99,7 +110,7 @@ async fn change(mut visit: Visit<'_>, delivery: &Delivery, state: AzureState, co
         Err(ended) => return ended,
     };
     if let Outcome::Accepted = answer.outcome(visit.clock.now()) {
-        let now = reading(&answer).unwrap_or(Reading { state, modified: None });
+        let now = reading(&answer).unwrap_or(Reading { state, modified: None, resolved_at: None });
         return accepted(now, format!("Azure: {}", state.as_str()));
     }
     if let Some(before) = before.filter(|before| before.state == state && matches!(answer.status, 400 | 409)) {

@@ -9,7 +9,7 @@ use super::problem::{Findings, Place, shown};
 use super::routes::{self, Named};
 use super::secrets::Origins;
 use super::section::Section;
-use super::{Config, ConfigError, Connection, Team, azure, care, fixed_severity, server, signl4};
+use super::{Config, ConfigError, Connection, Team, azure, care, fixed_severity, maintenance, server, signl4};
 use crate::domain::id::{ConnectionName, TeamName};
 use crate::domain::route::{ConnectionTraits, Rules, TeamTraits};
 
@@ -127,6 +127,7 @@ fn build(
         .collect();
     let names = Named { teams: &with_api, fallback: fallback.as_ref(), connections: &subscriptions };
     let routes = routes::routes(files, &names, findings);
+    let windows = maintenance::windows(files, &names, findings);
     fixed_severity::warn(&routes, routes_folder, findings);
 
     let connections = complete(connections)?;
@@ -151,6 +152,7 @@ fn build(
         fallback_team: fallback?,
         teams: teams.iter().map(|(name, team)| (name.clone(), team.traits())).collect(),
         connections: connections.iter().map(|(name, connection)| (name.clone(), connection.traits())).collect(),
+        windows,
     };
     Some(Config {
         path: path.to_path_buf(),
@@ -229,7 +231,12 @@ impl Team {
     }
 
     fn traits(&self) -> TeamTraits {
-        TeamTraits { account: self.account.clone(), has_api: self.has_api(), own_user_id: self.user_id.clone() }
+        TeamTraits {
+            account: self.account.clone(),
+            has_api: self.has_api(),
+            own_user_id: self.user_id.clone(),
+            storm: self.storm,
+        }
     }
 }
 

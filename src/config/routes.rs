@@ -32,9 +32,9 @@ const SYSTEM_CLOSE: [(&str, SystemClose); 2] = [("comment", SystemClose::Comment
 /// One file of the folder, parsed.
 pub(super) struct File {
     /// Within the folder.
-    name: String,
-    source: Rc<Source>,
-    table: Table,
+    pub(super) name: String,
+    pub(super) source: Rc<Source>,
+    pub(super) table: Table,
 }
 
 /// Reads the text of one routes file against the teams and connections of `rules`, with warnings; touches no file.
@@ -124,6 +124,8 @@ pub(super) fn routes(files: &[File], names: &Named<'_>, findings: &mut Findings)
         let start = Place::File { source: Rc::clone(&file.source), offset: 0 };
         let mut section = Section::new(format!("the routes file {}", file.name), start, &file.table);
         let item = section.take("route");
+        // Read by `maintenance`.
+        section.take("maintenance");
         section.finish(findings);
         for item in item.iter().flat_map(Item::list) {
             let Some(section) = item.table("written as [[route]]", findings) else { continue };
@@ -143,7 +145,7 @@ pub(super) fn routes(files: &[File], names: &Named<'_>, findings: &mut Findings)
 
 fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut Findings) -> Option<Route> {
     "[[route]]".clone_into(&mut section.name);
-    let name = section.demand("name", "\"payments\"", findings).and_then(|item| route_name(&item, findings));
+    let name = section.demand("name", "\"payments\"", findings).and_then(|item| one_line(&item, findings));
     if let Some(name) = &name {
         section.name = format!("route `{name}`");
     }
@@ -173,6 +175,8 @@ fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut
         system_close: word(&mut section, "system_close", &SYSTEM_CLOSE, findings),
         quiet_period: section.take("quiet_period").map(|item| item.duration_or_off(findings).unwrap_or_default()),
         time_to_live: section.take("time_to_live").and_then(|item| item.duration_or_off(findings)),
+        always_alone: !section.take("storm").and_then(|item| item.boolean(findings)).unwrap_or(true),
+        page_again: section.take("page_again").and_then(|item| item.duration_or_off(findings)),
     };
     if let (Some(item), Some(team), OnResolved::Annotate) = (resolved, &team, policy.on_resolved)
         && names.teams.get(team) == Some(&false)
@@ -210,7 +214,7 @@ fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut
 }
 
 /// It stands in logs, metrics and on pages.
-fn route_name(item: &Item, findings: &mut Findings) -> Option<String> {
+pub(super) fn one_line(item: &Item, findings: &mut Findings) -> Option<String> {
     let text = item.text(findings)?.trim();
     if text.chars().count() > 100 || text.chars().any(char::is_control) {
         item.error("must be one line of at most 100 characters", findings);
@@ -287,7 +291,7 @@ pub(super) fn connection(item: &Item, names: &Named<'_>, findings: &mut Findings
     found
 }
 
-fn criteria(item: &Item, names: &Named<'_>, findings: &mut Findings) -> Criteria {
+pub(super) fn criteria(item: &Item, names: &Named<'_>, findings: &mut Findings) -> Criteria {
     let mut criteria = Criteria::default();
     let Some(mut section) = item.table("a table such as { severity = [\"Sev0\", \"Sev1\"] }", findings) else {
         return criteria;

@@ -1,13 +1,20 @@
 //! `[signl4.NAME]`: a team's secret, tokens, account and REST access.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use super::problem::Findings;
 use super::secrets::{Origins, is_path_segment};
 use super::section::{Item, Section};
 use super::{Team, callers};
 use crate::domain::id::{AccountName, TeamName};
+use crate::domain::load::{MOST_PAGES, Storm};
 use crate::secret::Secret;
 
 const BASE_URL: &str = "https://connect.signl4.com";
+/// <https://support.signl4.com/hc/de/articles/4406223295633>
+const SIGNL4_SILENCES_AFTER: u32 = 5;
+const DIGEST_EVERY: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(1);
 
 /// `None` after an error that leaves nothing to go on with.
 pub(super) fn team(
@@ -53,9 +60,10 @@ pub(super) fn team(
         (Some(_), Some(_)) | (None, None) => {}
     }
     let networks = callers::networks(&mut section, "networks", findings);
+    let storm = section.take("storm").map_or_else(|| Some(Storm::default()), |item| storm(&item, findings));
     later(&mut section, findings);
     section.finish(findings);
-    Some(Team { account: account?, secret: secret?, tokens, networks, base_url: base_url?, api_key, user_id })
+    Some(Team { account: account?, secret: secret?, tokens, networks, base_url: base_url?, api_key, user_id, storm })
 }
 
 /// The secret is a path segment of the inbound webhook; people also paste the whole URL.
@@ -89,16 +97,40 @@ fn later(section: &mut Section<'_>, findings: &mut Findings) {
         }
         item.not_in_effect(findings);
     }
-    if let Some(item) = section.take("storm").filter(|item| item.as_text() != Some("off")) {
-        if let Some(mut table) = item.table("{ pages_per_minute = …, digest_every = \"…\" } or \"off\"", findings) {
-            if let Some(limit) = table.take("pages_per_minute") {
-                limit.count(findings);
-            }
-            if let Some(every) = table.take("digest_every") {
-                every.duration(findings);
-            }
-            table.finish(findings);
-        }
-        item.not_in_effect(findings);
+}
+
+/// `{ pages_per_minute = 3, digest_every = "1m" }`, or `"off"`: then `None`.
+fn storm(item: &Item, findings: &mut Findings) -> Option<Storm> {
+    if item.as_text() == Some("off") {
+        return None;
     }
+    let mut storm = Storm::default();
+    let mut table = item.table("{ pages_per_minute = …, digest_every = \"…\" } or \"off\"", findings)?;
+    if let Some(limit) = table.take("pages_per_minute")
+        && let Some(pages) = limit.count(findings)
+    {
+        if pages > MOST_PAGES {
+            limit.error(
+                format_args!("must be at most {MOST_PAGES}; write storm = \"off\" to page each alert"),
+                findings,
+            );
+        }
+        if pages > SIGNL4_SILENCES_AFTER {
+            limit.warn(
+                "is more than SIGNL4 lets through: after five notifications within a minute it silences a person",
+                findings,
+            );
+        }
+        storm.pages_per_minute = pages;
+    }
+    if let Some(every) = table.take("digest_every")
+        && let Some(span) = every.duration(findings)
+    {
+        if !DIGEST_EVERY.contains(&span) {
+            every.error("must be from \"10s\" to \"1h\": so long those that come on top wait for their page", findings);
+        }
+        storm.digest_every = span;
+    }
+    table.finish(findings);
+    Some(storm)
 }

@@ -3,6 +3,7 @@
 mod credentials;
 mod environment;
 mod errors;
+mod maintenance;
 mod shipped;
 mod templates;
 mod values;

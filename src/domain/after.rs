@@ -102,7 +102,7 @@ mod tests {
 
     fn raise() -> Call {
         let page = ExternalId::of(&AlertKey::synthetic("test", "a"), 1);
-        Call::Raise { team: TeamName::parse("ops").unwrap(), page, body: json!({}) }
+        Call::Raise { team: TeamName::parse("ops").unwrap(), page, body: json!({}), origin: None }
     }
 
     fn resolve() -> Call {

@@ -6,20 +6,23 @@
 
 mod azure;
 mod desk;
+mod digests;
 mod record;
+mod release;
 mod signl4;
 mod threads;
 
 use super::delivery::Call;
 use super::event::{Event, EventKind, TimerKind};
 use super::id::{AlertKey, DeliveryId, ExternalId};
-use super::page::{Alert, Ending, Known, Page, Phase};
+use super::page::{Alert, Ending, Known, Page};
 use super::render::template::Fault;
 use super::route::{Rules, Scenario};
 use super::timestamp::Timestamp;
 use desk::Desk;
 
 pub use record::record;
+pub use release::{Release, release};
 
 /// What follows from an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +38,10 @@ pub struct Verdict {
     pub timers: Vec<Timer>,
     /// Pages whose timers are void.
     pub cancelled: Vec<ExternalId>,
+    /// Digests that begin here; their pages are among `pages`.
+    pub opened: Vec<Alert>,
+    /// Digests of which a member ended here.
+    pub left: Vec<AlertKey>,
     /// The thread and the alert that it now begins with.
     pub thread: Option<(String, AlertKey)>,
     /// An alert without pages of its own, and the one whose pages it joined.
@@ -72,6 +79,8 @@ pub enum Finished {
 pub enum Reason {
     Raised,
     Held,
+    /// One of many at once, or held by a window that is over: shown by a digest.
+    JoinedDigest,
     RecordedByRoute,
     /// No route takes the alert: the fallback team is paged.
     Unrouted,
@@ -85,6 +94,8 @@ pub enum Reason {
     /// Fired, but its Resolved is stored already.
     SupersededByResolved,
     ResolvedBeforePaged,
+    /// Somebody took care of it in Azure before it was paged.
+    HandledInAzure,
     Resolved,
     ResolvedWithoutPage,
     /// Resolved of an alert that is not known: remembered.
@@ -110,6 +121,11 @@ pub enum Reason {
     NoConsequence,
     GraceEnded,
     TimeToLiveEnded,
+    DigestRaised,
+    /// A digest's only member goes out by itself.
+    DigestDissolved,
+    /// Closed on the phone a while ago, and Azure still fires.
+    PagedAgain,
     TimerVoid,
 }
 
@@ -118,6 +134,7 @@ impl Reason {
         match self {
             Self::Raised => "raised",
             Self::Held => "held",
+            Self::JoinedDigest => "joined_digest",
             Self::RecordedByRoute => "recorded_by_route",
             Self::Unrouted => "unrouted",
             Self::Repeat => "repeat",
@@ -126,6 +143,7 @@ impl Reason {
             Self::AlreadyPaged => "already_paged",
             Self::SupersededByResolved => "superseded_by_resolved",
             Self::ResolvedBeforePaged => "resolved_before_paged",
+            Self::HandledInAzure => "handled_in_azure",
             Self::Resolved => "resolved",
             Self::ResolvedWithoutPage => "resolved_without_page",
             Self::ResolvedUnknown => "resolved_unknown",
@@ -146,22 +164,17 @@ impl Reason {
             Self::NoConsequence => "no_consequence",
             Self::GraceEnded => "grace_ended",
             Self::TimeToLiveEnded => "time_to_live_ended",
+            Self::DigestRaised => "digest_raised",
+            Self::DigestDissolved => "digest_dissolved",
+            Self::PagedAgain => "paged_again",
             Self::TimerVoid => "timer_void",
         }
     }
 }
 
-/// What becomes of a held page when its time has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
-    Raise,
-    Keep(Timestamp),
-    Drop(Ending),
-}
-
 /// Judges one event. Pure: the same rows, event and time give the same verdict.
 pub fn decide(rules: &Rules, known: &Known, event: &Event, now: Timestamp) -> Verdict {
-    let mut desk = Desk::new(rules, known, now);
+    let mut desk = Desk::new(rules, known, now).hearing(event.id);
     let reason = match &event.kind {
         EventKind::Azure { connection, notification } => azure::notified(&mut desk, connection, notification),
         EventKind::Foreign { connection, subscription } => azure::foreign(&mut desk, connection, subscription.as_ref()),
@@ -174,39 +187,21 @@ pub fn decide(rules: &Rules, known: &Known, event: &Event, now: Timestamp) -> Ve
             azure::alarm(&mut desk, team, &key, title, text, once.then_some(Scenario::SingleAck))
         }
         EventKind::Ignored { .. } => Reason::NoConsequence,
-        EventKind::Timer { page, timer: TimerKind::GraceEnded } => grace_ended(&mut desk, page),
-        EventKind::Timer { page, timer: TimerKind::TimeToLive } => time_to_live_ended(&mut desk, page),
+        EventKind::Timer { page, timer } => rung(&mut desk, page, timer),
     };
     desk.verdict(reason)
 }
 
-/// When a held page is due: still true?
-pub fn release(page: &Page, known: &Known, now: Timestamp) -> Release {
-    let resolved = known.alert.as_ref().is_some_and(|alert| alert.condition == super::event::Condition::Resolved);
-    match page.phase {
-        Phase::Held { .. } if resolved => Release::Drop(Ending::ResolvedWhileHeld),
-        Phase::Held { until } if until > now => Release::Keep(until),
-        Phase::Held { .. } => Release::Raise,
-        Phase::Raising | Phase::Raised => Release::Drop(Ending::NotRaised),
-        Phase::Ended { why } => Release::Drop(why),
-    }
-}
-
-fn grace_ended(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
-    let Some(page) = desk.page(id).filter(|page| page.is_held()).cloned() else { return Reason::TimerVoid };
-    match release(&page, desk.known, desk.now) {
-        Release::Raise => {
-            desk.raise(id);
-            Reason::GraceEnded
-        }
-        Release::Keep(until) => {
-            desk.hold(id, until);
-            Reason::Held
-        }
-        Release::Drop(why) => {
-            desk.end(id, why);
-            Reason::ResolvedBeforePaged
-        }
+fn rung(desk: &mut Desk<'_>, id: &ExternalId, timer: &TimerKind) -> Reason {
+    match timer {
+        TimerKind::GraceEnded => release::released(desk, id),
+        TimerKind::TimeToLive => time_to_live_ended(desk, id),
+        TimerKind::PageAgain => azure::page_again(desk, id),
+        TimerKind::DigestDue => digests::due(desk, id),
+        TimerKind::LastMemberEnded => digests::last_member_ended(desk),
+        TimerKind::Alone => digests::alone(desk, id),
+        // The store spreads it itself, member by member.
+        TimerKind::ToMembers { .. } => Reason::NoConsequence,
     }
 }
 

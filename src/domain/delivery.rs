@@ -14,7 +14,14 @@ use super::timestamp::Timestamp;
 #[serde(tag = "call", rename_all = "snake_case")]
 pub enum Call {
     /// `POST {base_url}/webhook/{secret}` with the whole page. `body` is flat JSON, complete but for nothing.
-    Raise { team: TeamName, page: ExternalId, body: Value },
+    Raise {
+        team: TeamName,
+        page: ExternalId,
+        body: Value,
+        /// `None`: however late it is, it goes out as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
+    },
     /// The same webhook with `X-S4-Status: acknowledged`.
     Acknowledge { team: TeamName, page: ExternalId },
     /// The same webhook with `X-S4-Status: resolved`.
@@ -153,6 +160,16 @@ pub struct AzureTarget {
     pub key: AlertKey,
 }
 
+/// What a page that goes out late needs to know of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// When it should have gone out.
+    pub since: Timestamp,
+    /// The alert, where Azure can be asked whether it still fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<AzureTarget>,
+}
+
 /// Azure's user response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AzureState {
@@ -231,6 +248,8 @@ pub struct Learned {
     pub signl4_alert_id: Option<String>,
     /// The state that Azure's alert has now, and when it was last modified.
     pub azure: Option<(AzureState, Option<Timestamp>)>,
+    /// Azure was asked before a late page went out, and the alert is resolved since then.
+    pub resolved_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,13 +34,24 @@ pub enum EventKind {
 }
 
 /// Why a page wakes us later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimerKind {
-    /// The page's hold (grace) is over.
+    /// The page's hold (grace, maintenance window) is over.
     GraceEnded,
     /// The route's time to live of the page is over.
     TimeToLive,
+    /// A person closed the page a while ago, and its route pages again while Azure still fires.
+    PageAgain,
+    /// Of a digest: it has gathered long enough.
+    DigestDue,
+    /// Of a digest: a member ended, and no live one is left.
+    LastMemberEnded,
+    /// Of a digest's only member: it is raised as a page of its own.
+    Alone,
+    /// Of a digest: what happened to it in SIGNL4 happens to each member. The store spreads it, a few members at a time;
+    /// `beyond` is the member that heard it last.
+    ToMembers { change: Box<Signl4Change>, beyond: Option<ExternalId> },
 }
 
 /// Azure's `monitorCondition`.
@@ -241,7 +252,7 @@ pub struct Criterion {
 }
 
 /// What happened in SIGNL4.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signl4Change {
     /// The notification's own id within its account, for saying whether it was seen before.
     pub notification_id: Option<String>,
@@ -256,7 +267,8 @@ pub struct Signl4Change {
     pub note: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Happened {
     /// 200: SIGNL4 raised the alert.
     Created,
@@ -289,7 +301,7 @@ impl Happened {
 }
 
 /// A SIGNL4 user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
     pub id: String,
     /// Name to show: `username`, else the mail address, else `a SIGNL4 user`.

@@ -3,14 +3,17 @@
 //! A ledger keeps two states per side: `seen`, the last one read or confirmed, and `wanted`, the last one decided, sent
 //! or not. The ledger towards Azure belongs to the alert, because several pages of one alert share Azure's one state.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::delivery::{AzureState, AzureTarget, Call};
-use super::event::Condition;
+use super::digest::Gathered;
+use super::event::{Condition, Severity};
 use super::id::{AlertKey, ConnectionName, DeliveryId, ExternalId, TeamName};
+use super::load::Load;
 use super::render::Rendered;
 use super::route::{Policy, Scenario};
 use super::timestamp::Timestamp;
@@ -130,10 +133,12 @@ pub enum PageState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Phase {
-    /// Waits; if Azure resolves it meanwhile, nobody is woken.
+    /// Waits; if Azure resolves it meanwhile, nobody is woken. A digest that gathers is held, too.
     Held {
         until: Timestamp,
     },
+    /// Shown by a digest and not by a page of its own in SIGNL4.
+    Joined,
     /// The Raise is decided and not confirmed.
     Raising,
     Raised,
@@ -150,6 +155,8 @@ pub enum Ending {
     ResolvedWhileHeld,
     /// Azure resolved the alert before the Raise was sent: nobody was woken.
     ResolvedBeforeSent,
+    /// Somebody took care of the alert in Azure before it was paged: nobody was woken.
+    HandledInAzure,
     Resolved,
     ClosedByPerson,
     /// SIGNL4 closed it without a person.
@@ -162,6 +169,8 @@ pub enum Ending {
     Expired,
     /// The Raise is dead.
     NotRaised,
+    /// Of a digest: only one member was left, and it was raised as a page of its own.
+    Dissolved,
 }
 
 /// One alert raised in one team.
@@ -196,6 +205,16 @@ pub struct Page {
     #[serde(default)]
     pub nobody_on_duty: bool,
     pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The digest that shows or showed it, instead of a page of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<AlertKey>,
+    /// The maintenance window that holds or held it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
     /// The Raise's body while the page is held or nobody has it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
@@ -209,6 +228,21 @@ impl Page {
 
     pub fn is_held(&self) -> bool {
         matches!(self.phase, Phase::Held { .. })
+    }
+
+    /// Shown by a digest: no call to SIGNL4 bears its own id.
+    pub fn is_joined(&self) -> bool {
+        self.phase == Phase::Joined
+    }
+
+    /// SIGNL4 has it, or will have it, under its own id.
+    pub fn is_own(&self) -> bool {
+        matches!(self.phase, Phase::Raising | Phase::Raised)
+    }
+
+    /// How it lives on once it is found to be open.
+    pub fn in_view(&self) -> Phase {
+        if self.digest.is_some() { Phase::Joined } else { Phase::Raised }
     }
 
     /// The page as it is when an operator sends its dead Raise again.
@@ -244,6 +278,10 @@ pub struct Known {
     pub pages: Vec<Page>,
     /// Open deliveries of these pages and of the alert, in lane order.
     pub open: Vec<OpenDelivery>,
+    /// Of all teams.
+    pub load: Arc<Load>,
+    /// Of a digest that is due or has lost a member.
+    pub gathered: Option<Gathered>,
 }
 
 /// How long the same test notification or unreadable body counts as a repeat.

@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Notification, Severity};
 use super::id::{AccountName, ConnectionName, SubscriptionId, TeamName};
+use super::load::Storm;
 use super::render::template::Templates;
+use super::window::Window;
 
 /// All that a judgement needs of the configuration.
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ pub struct Rules {
     pub fallback_team: TeamName,
     pub teams: BTreeMap<TeamName, TeamTraits>,
     pub connections: BTreeMap<ConnectionName, ConnectionTraits>,
+    pub windows: Vec<Window>,
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +46,8 @@ pub struct TeamTraits {
     pub has_api: bool,
     /// The SIGNL4 user under which we write by REST: never a person.
     pub own_user_id: Option<String>,
+    /// `None`: each alert is a page.
+    pub storm: Option<Storm>,
 }
 
 #[derive(Clone, Debug)]
@@ -101,6 +106,12 @@ pub struct Policy {
     /// A page that is still open then ends by itself.
     #[serde(default)]
     pub time_to_live: Option<Duration>,
+    /// `storm = false`: its alerts never join a digest.
+    #[serde(default)]
+    pub always_alone: bool,
+    /// A page that a person closed is paged again after so long, if Azure still fires then.
+    #[serde(default)]
+    pub page_again: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +145,7 @@ pub enum SystemClose {
 }
 
 /// `X-S4-AlertingScenario`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scenario {
     SingleAck,

@@ -98,6 +98,7 @@ impl From<Page> for OpenPage {
         let (phase, until) = match page.phase {
             Phase::Held { until } => ("held", Some(until)),
             Phase::Raising => ("raising", None),
+            Phase::Joined => ("joined_digest", None),
             Phase::Raised => ("raised", None),
             Phase::Ended { .. } => ("ended", None),
         };

@@ -79,7 +79,7 @@ fn known_of(connection: &Connection, key: &AlertKey) -> Result<Known, StoreError
     for page in &pages {
         open.extend(open_of_lane(connection, &signl4_lane(&page.id))?);
     }
-    Ok(Known { alert: Some(alert), pages, open })
+    Ok(Known { alert: Some(alert), pages, open, ..Known::default() })
 }
 
 /// The alert that a page belongs to.
@@ -164,6 +164,9 @@ pub(super) fn apply(
     if let Some(alert) = &verdict.alert {
         put_alert(connection, alert)?;
     }
+    for alert in &verdict.opened {
+        put_alert(connection, alert)?;
+    }
     for page in &verdict.pages {
         put_page(connection, page)?;
     }
@@ -217,15 +220,16 @@ pub(super) fn put_alert(connection: &Connection, alert: &Alert) -> Result<(), St
 pub(super) fn put_page(connection: &Connection, page: &Page) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO page (id, alert, number, ended, state) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, state = excluded.state",
+            "INSERT INTO page (id, alert, number, ended, state, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, state = excluded.state, digest = excluded.digest",
         )?
         .execute(params![
             page.id.as_str(),
             page.alert.as_str(),
             page.number,
             page.is_ended(),
-            serde_json::to_string(page)?
+            serde_json::to_string(page)?,
+            page.digest.as_ref().map(AlertKey::as_str)
         ])?;
     Ok(())
 }

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 /// Oldest first. A migration that has shipped is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_init.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../../migrations/0001_init.sql"), include_str!("../../migrations/0002_digests.sql")];
 
 /// What this version knows.
 pub(super) fn latest() -> i64 {

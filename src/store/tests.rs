@@ -27,7 +27,8 @@ impl Bench {
                 let EventKind::Ignored { team, why } = &event.kind else { panic!("only these are sent") };
                 assert_ne!(*why, "panic", "a planted fault");
                 let page = ExternalId::of(&AlertKey::synthetic("test", &event.id.to_string()), 1);
-                let raise = Call::Raise { team: team.clone(), page: page.clone(), body: serde_json::json!({}) };
+                let raise =
+                    Call::Raise { team: team.clone(), page: page.clone(), body: serde_json::json!({}), origin: None };
                 let mut owed = vec![Owed { call: raise, due: now }];
                 if *why == "both" {
                     owed.push(Owed { call: Call::Resolve { team: team.clone(), page }, due: now });

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::mpsc::UnboundedSender;
@@ -12,6 +11,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::claim::{self, LEASE};
+use super::digests;
 use super::file::OpenFile;
 use super::holds::{self, Holds, Leave};
 use super::operate::{self, Changed};
@@ -22,36 +22,35 @@ use crate::domain::after::Next;
 use crate::domain::decide::{Owed, Reason, Verdict};
 use crate::domain::delivery::{CallKind, Delivery, Outcome};
 use crate::domain::event::{Event, EventKind, TimerKind};
-use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, Side};
+use crate::domain::id::{AlertKey, DeliveryId, EventId, Side};
+use crate::domain::load::Load;
 use crate::domain::page::Known;
 use crate::domain::timestamp::Timestamp;
 
 /// Commands of one transaction at most: a batch must not outlast the patience of those who wait.
 const BATCH: usize = 512;
-const TIMERS_AT_ONCE: usize = 256;
-/// A timer that could not be judged rings again after this.
-const RING_AGAIN: Duration = Duration::from_mins(5);
 
-struct Writer {
+pub(super) struct Writer {
     clock: Clock,
     slots: Arc<Slots>,
     duties: Duties,
     holds: Holds,
+    load: Arc<Load>,
     leased_out: UnboundedSender<Vec<Delivery>>,
     /// Leased with this batch's commit; handed over after it.
     handed: Vec<Delivery>,
     waiting: Arc<Waiting>,
     /// This batch made work that a claim must find.
-    nudge: bool,
+    pub(super) nudge: bool,
 }
 
 /// Where an event came from, and what of it is kept.
-struct Heard<'a> {
-    side: Side,
-    source: &'a str,
-    repeat_key: Option<&'a str>,
-    headers: &'a str,
-    body: &'a [u8],
+pub(super) struct Heard<'a> {
+    pub(super) side: Side,
+    pub(super) source: &'a str,
+    pub(super) repeat_key: Option<&'a str>,
+    pub(super) headers: &'a str,
+    pub(super) body: &'a [u8],
 }
 
 /// An answer that waits for the commit.
@@ -134,7 +133,12 @@ pub(super) fn spawn(
             Ok(holds) => holds,
             Err(error) => return tracing::error!(error = chain(&error), "the store's holds cannot be read"),
         };
-        let mut writer = Writer { clock, slots, duties, holds, leased_out, handed: Vec::new(), waiting, nudge: false };
+        let load = match digests::load(&connection, clock.now()) {
+            Ok(load) => Arc::new(load),
+            Err(error) => return tracing::error!(error = chain(&error), "the teams' load cannot be read"),
+        };
+        let handed = Vec::new();
+        let mut writer = Writer { clock, slots, duties, holds, load, leased_out, handed, waiting, nudge: false };
         writer.run(&mut connection, &queue);
         // A copy of the file alone, made while nothing runs, is then a whole one.
         if let Err(error) = connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())) {
@@ -188,9 +192,7 @@ impl Writer {
                 self.give_back(answer);
             }
             self.take_back(0);
-            if let Ok(holds) = Holds::load(connection) {
-                self.holds = holds;
-            }
+            self.remember(connection);
             for command in batch {
                 command.refuse(why);
             }
@@ -219,12 +221,20 @@ impl Writer {
             tracing::error!(error = %why, "a command of the store failed and was undone");
             transaction.prepare_cached("ROLLBACK TO command")?.execute([])?;
             self.take_back(handed);
-            if let Ok(holds) = Holds::load(transaction) {
-                self.holds = holds;
-            }
+            self.remember(transaction);
         }
         transaction.prepare_cached("RELEASE command")?.execute([])?;
         Ok(answer)
+    }
+
+    /// What is kept in memory beside the rows, as the rows have it.
+    fn remember(&mut self, connection: &Connection) {
+        if let Ok(holds) = Holds::load(connection) {
+            self.holds = holds;
+        }
+        if let Ok(load) = digests::load(connection, self.clock.now()) {
+            self.load = Arc::new(load);
+        }
     }
 
     /// Deliveries that were to be handed over and are not: their slots are free again.
@@ -289,34 +299,7 @@ impl Writer {
         Ok(Receipt { event: EventId::new(uuid), seen_before: false, reason })
     }
 
-    /// Every timer that is due becomes an event. One that cannot be judged rings again later.
-    fn ring(&mut self, connection: &Connection, now: Timestamp) -> Result<usize, StoreError> {
-        let due: Vec<(i64, String, String)> = connection
-            .prepare_cached("SELECT id, page, kind FROM timer WHERE due <= ?1 ORDER BY due LIMIT ?2")?
-            .query_map(params![now.as_millis(), i64::try_from(TIMERS_AT_ONCE).unwrap_or(i64::MAX)], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?
-            .collect::<Result<_, _>>()?;
-        for (id, page, kind) in &due {
-            connection
-                .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1")?
-                .execute([*id, now.plus(RING_AGAIN).as_millis()])?;
-            let Ok(timer) = serde_json::from_str::<TimerKind>(kind) else {
-                tracing::error!(page.id = page, "a stored timer cannot be read by this version; it rings again later");
-                continue;
-            };
-            let page = ExternalId::stored(page.clone());
-            let kind = EventKind::Timer { page, timer };
-            let event = Event { id: EventId::new(Uuid::now_v7()), received_at: now, kind };
-            let heard = Heard { side: Side::Azure, source: "timer", repeat_key: None, headers: "{}", body: &[] };
-            if self.judge_and_write(connection, event, &heard, now)? != Reason::Unreadable {
-                connection.prepare_cached("DELETE FROM timer WHERE id = ?1")?.execute([id])?;
-            }
-        }
-        Ok(due.len())
-    }
-
-    fn judge_and_write(
+    pub(super) fn judge_and_write(
         &mut self,
         connection: &Connection,
         event: Event,
@@ -349,10 +332,30 @@ impl Writer {
             },
         )?;
         rows::apply(connection, key.as_ref(), &verdict, now)?;
+        self.weigh(connection, &event, &verdict, now)?;
         // A finished delivery may free its lane, a timer may be the next thing that is due.
         self.nudge |= !verdict.finished.is_empty() || !verdict.timers.is_empty();
         self.owe(connection, &verdict.owed, Some(row), now)?;
         Ok(verdict.reason)
+    }
+
+    /// Takes a verdict into the teams' load and to the digests that it bears on.
+    fn weigh(
+        &mut self,
+        connection: &Connection,
+        event: &Event,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let load = Arc::make_mut(&mut self.load);
+        if let EventKind::Timer { page, timer: TimerKind::DigestDue } = &event.kind
+            && let Some(digest) = rows::alert_of(connection, page)?
+        {
+            load.gathered(&digest);
+        }
+        digests::weigh(load, verdict, now);
+        self.nudge |= !verdict.left.is_empty();
+        digests::tell_of_the_last(connection, verdict, now)
     }
 
     /// Judges an event. A panic in there costs only this event: it is kept, and paged as one that nobody could read.
@@ -388,6 +391,12 @@ impl Writer {
                 && let Some(thread) = event.kind.thread_key()
             {
                 known = rows::known_of_thread(connection, &thread)?;
+            }
+            known.load = Arc::clone(&self.load);
+            if let (EventKind::Timer { timer, .. }, Some(key)) = (&event.kind, &key)
+                && digests::needs_gathering(timer)
+            {
+                known.gathered = Some(digests::gather(connection, key)?);
             }
             if let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| (self.duties.judge)(&known, &event, now))) {
                 return Ok((event, key, verdict));
@@ -475,10 +484,13 @@ impl Writer {
             None => delivery.call.alert().cloned(),
         };
         if let Some(key) = key {
-            let known = rows::known(connection, &key)?;
+            let known = Known { load: Arc::clone(&self.load), ..rows::known(connection, &key)? };
             match catch_unwind(AssertUnwindSafe(|| (self.duties.record)(&known, finish, now))) {
                 Ok(verdict) => {
                     rows::apply(connection, Some(&key), &verdict, now)?;
+                    digests::weigh(Arc::make_mut(&mut self.load), &verdict, now);
+                    self.nudge |= !verdict.left.is_empty();
+                    digests::tell_of_the_last(connection, &verdict, now)?;
                     self.owe(connection, &verdict.owed, None, now)?;
                 }
                 Err(_) => {
@@ -514,6 +526,8 @@ pub(super) fn nothing(reason: Reason) -> Verdict {
         finished: Vec::new(),
         timers: Vec::new(),
         cancelled: Vec::new(),
+        opened: Vec::new(),
+        left: Vec::new(),
         thread: None,
         joined: None,
         template_faults: Vec::new(),

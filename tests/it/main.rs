@@ -31,6 +31,8 @@ mod secrets;
 #[cfg(test)]
 mod signing_in;
 #[cfg(test)]
+mod storms;
+#[cfg(test)]
 mod templates;
 #[cfg(test)]
 mod threads;
@@ -38,3 +40,5 @@ mod threads;
 mod tidy;
 #[cfg(test)]
 mod town;
+#[cfg(test)]
+mod windows;

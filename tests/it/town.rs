@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) routes: &'static str,
     /// SIGNL4's REST API is configured.
     pub(crate) api: bool,
+    /// The value of the team's `storm`; many tests raise more pages in a minute than a person could read.
+    pub(crate) storm: &'static str,
     /// The last word on `bridge.toml`.
     pub(crate) edit: fn(String) -> String,
     pub(crate) options: Options,
@@ -72,7 +74,7 @@ impl Default for Plan {
             env: BTreeMap::new(),
             ..Options::default()
         };
-        Self { routes: ONE_ROUTE, api: true, edit: |text| text, options, signing: None }
+        Self { routes: ONE_ROUTE, api: true, storm: "\"off\"", edit: |text| text, options, signing: None }
     }
 }
 
@@ -234,7 +236,8 @@ pub(crate) fn without_pause(bridge: &Bridge) {
 }
 
 pub(crate) fn write_configuration(scene: &Scene, folder: &Path, plan: &Plan, signing: Option<&Signing>) {
-    let mut scene_toml = scene.bridge_toml();
+    let storm = format!("[signl4.ops]\nstorm = {}\n", plan.storm);
+    let mut scene_toml = scene.bridge_toml().replace("[signl4.ops]\n", &storm);
     if !plan.api {
         let rest = |line: &&str| !line.starts_with("api_key") && !line.starts_with("user_id");
         scene_toml = scene_toml.lines().filter(rest).collect::<Vec<_>>().join("\n");

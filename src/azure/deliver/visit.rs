@@ -33,6 +33,8 @@ pub(super) struct Visit<'a> {
 pub(super) struct Reading {
     pub(super) state: AzureState,
     pub(super) modified: Option<Timestamp>,
+    /// The condition is over, since then; since the last change, where Azure does not say.
+    pub(super) resolved_at: Option<Timestamp>,
 }
 
 /// Why there is no reading.
@@ -184,6 +186,8 @@ pub(super) fn reading(answer: &Answer) -> Option<Reading> {
     struct Essentials {
         alert_state: String,
         last_modified_date_time: Option<String>,
+        monitor_condition: Option<String>,
+        monitor_condition_resolved_date_time: Option<String>,
     }
 
     if !answer.is_success() {
@@ -191,7 +195,11 @@ pub(super) fn reading(answer: &Answer) -> Option<Reading> {
     }
     let essentials = answer.json::<Alert>()?.properties.essentials;
     let state = AzureState::parse(&essentials.alert_state)?;
-    Some(Reading { state, modified: essentials.last_modified_date_time.as_deref().and_then(Timestamp::parse) })
+    let time = |text: Option<String>| text.as_deref().and_then(Timestamp::parse);
+    let modified = time(essentials.last_modified_date_time);
+    let over = essentials.monitor_condition.is_some_and(|condition| condition.eq_ignore_ascii_case("resolved"));
+    let since = time(essentials.monitor_condition_resolved_date_time).or(modified).unwrap_or(Timestamp::EPOCH);
+    Some(Reading { state, modified, resolved_at: over.then_some(since) })
 }
 
 /// `error.code` of Azure's error body; empty if it has none.

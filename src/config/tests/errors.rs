@@ -433,7 +433,7 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
             "bridge.toml: `networks` in [azure.contoso] sees only the proxy on this machine; name it in [server]: `trusted_proxies = [\"127.0.0.1\"]`".to_owned(),
         ),
         (with(secret, &format!("{secret}\npace = {{ per_15s = 150, per_minute = 600 }}")), format!("bridge.toml:11:8: `pace` in [signl4.ops] {in_effect}")),
-        (with(secret, &format!("{secret}\nstorm = {{ pages_per_minute = 3, digest_every = \"1m\" }}")), format!("bridge.toml:11:9: `storm` in [signl4.ops] {in_effect}")),
+        (with(secret, &format!("{secret}\nstorm = {{ pages_per_minute = 9, digest_every = \"1m\" }}")), "bridge.toml:11:30: `pages_per_minute` in `storm` of [signl4.ops] is more than SIGNL4 lets through: after five notifications within a minute it silences a person".to_owned()),
         (front("[alarm]\nheartbeat = { env = \"URL\" }"), format!("bridge.toml:2:13: `heartbeat` in [alarm] {in_effect}")),
         (
             with(secret, &format!("{secret}\nuser_id = \"u1\"")),

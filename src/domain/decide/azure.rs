@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::Reason;
 use super::desk::Desk;
+use super::release::released;
 use super::threads;
 use crate::domain::delivery::{AzureState, AzureTarget, Call};
 use crate::domain::event::{Condition, EventKind, Notification};
 use crate::domain::id::{AlertId, AlertKey, ConnectionName, ExternalId, SubscriptionId, TeamName};
 use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase, SAME_TEST_WITHIN, raise_body};
-use crate::domain::render::{Rendered, compose, render_foreign, render_unreadable};
+use crate::domain::render::{Rendered, TITLE_CHARS, compose, render_foreign, render_unreadable};
 use crate::domain::route::{CloseInAzure, OnResolved, Policy, Route, Scenario};
 use crate::domain::thread::{Step, thread};
 use crate::domain::timestamp::Timestamp;
@@ -84,7 +85,7 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
         let plan =
             Plan { team: &desk.rules.fallback_team, route: None, policy: &policy, service: None, scenario: None };
         return match start(desk, notification, &composed.page(), &plan) {
-            Started::Raised | Started::Held => Reason::Unrouted,
+            Started::Raised | Started::Held | Started::Joined => Reason::Unrouted,
             Started::AlreadyPaged => Reason::AlreadyPaged,
         };
     }
@@ -104,10 +105,12 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
         let started = match start(desk, notification, &rendered, &plan) {
             Started::Raised => Reason::Raised,
             Started::Held => Reason::Held,
+            Started::Joined => Reason::JoinedDigest,
             Started::AlreadyPaged => Reason::AlreadyPaged,
         };
         reason = match (reason, started) {
             (Reason::Raised, _) | (_, Reason::Raised) => Reason::Raised,
+            (Reason::JoinedDigest, _) | (_, Reason::JoinedDigest) => Reason::JoinedDigest,
             (Reason::Held, _) | (_, Reason::Held) => Reason::Held,
             (_, started) => started,
         };
@@ -127,6 +130,8 @@ struct Plan<'a> {
 enum Started {
     Raised,
     Held,
+    /// A digest shows it.
+    Joined,
     AlreadyPaged,
 }
 
@@ -152,16 +157,34 @@ fn start(desk: &mut Desk<'_>, notification: &Notification, rendered: &Rendered, 
         }
     }
     let id = new_page(desk, notification.id.key(), rendered, plan);
+    if let Some(page) = desk.page_mut(&id) {
+        page.severity = notification.severity;
+        page.rule.clone_from(&notification.rule);
+    }
     // A clock ahead of ours must not hold a page for longer than its grace.
     let fired_at = notification.fired_at.map_or(desk.now, |fired_at| fired_at.min(desk.now));
-    let until = fired_at.plus(plan.policy.grace);
+    let graced = fired_at.plus(plan.policy.grace).max(desk.now);
+    // A test asks whether a page arrives: neither windows nor storms hold it up.
+    let window = desk
+        .alert
+        .as_ref()
+        .filter(|_| !notification.is_test())
+        .and_then(|alert| desk.rules.window(&alert.connection, notification, graced))
+        .map(|(end, window)| (end, window.name.clone()));
+    let until = window.as_ref().map_or(graced, |(end, _)| *end);
+    if let Some(page) = desk.page_mut(&id) {
+        page.window = window.map(|(_, name)| name);
+        page.phase = Phase::Held { until };
+    }
     if until > desk.now {
         desk.hold(&id, until);
-        Started::Held
-    } else {
-        desk.raise(&id);
-        Started::Raised
+        return Started::Held;
     }
+    if notification.is_test() {
+        desk.raise(&id, desk.now);
+        return Started::Raised;
+    }
+    if released(desk, &id) == Reason::JoinedDigest { Started::Joined } else { Started::Raised }
 }
 
 fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &Plan<'_>) -> ExternalId {
@@ -183,6 +206,10 @@ fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &P
         changed_at: None,
         nobody_on_duty: false,
         title: rendered.title.clone(),
+        severity: None,
+        rule: None,
+        digest: None,
+        window: None,
         body: Some(raise_body(rendered, &id, plan.service, plan.scenario)),
         created_at: desk.now,
     });
@@ -207,7 +234,69 @@ pub(super) fn replace_page(desk: &mut Desk<'_>, id: &ExternalId, rendered: &Rend
         scenario,
     };
     let new = new_page(desk, &page.alert, rendered, &plan);
-    desk.raise(&new);
+    desk.raise(&new, desk.now);
+}
+
+/// A person closed the page a while ago: where Azure still fires, whoever is on duty now should know.
+pub(super) fn page_again(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
+    let Some(page) = desk.page(id).cloned() else { return Reason::TimerVoid };
+    let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
+    let closed = matches!(page.phase, Phase::Ended { why: Ending::ClosedByPerson });
+    let has_it = desk.pages.iter().any(|other| other.team == page.team && !other.is_ended());
+    let Some(body) = page.body.clone().filter(|_| fires && closed && !has_it) else { return Reason::TimerVoid };
+    let number = desk.pages.iter().map(|page| page.number).max().unwrap_or(0).saturating_add(1);
+    let new = ExternalId::of(&page.alert, number);
+    let span = desk.now.since(page.closed_at.unwrap_or(page.created_at));
+    desk.pages.push(Page {
+        id: new.clone(),
+        number,
+        phase: Phase::Held { until: desk.now },
+        signl4: Ledger::default(),
+        signl4_alert_id: None,
+        acknowledged_by: None,
+        closed_by: None,
+        closed_at: None,
+        changed_at: None,
+        nobody_on_duty: false,
+        digest: None,
+        window: None,
+        body: Some(still_firing(body, &new, span)),
+        created_at: desk.now,
+        ..page.clone()
+    });
+    if let Some(old) = desk.page_mut(id) {
+        old.body = None;
+    }
+    desk.change_azure(AzureState::New, "Closed in SIGNL4 and still firing: paged again");
+    released(desk, &new);
+    Reason::PagedAgain
+}
+
+/// The body of a page as that of a further one, which says why it comes.
+fn still_firing(mut body: serde_json::Value, id: &ExternalId, span: Duration) -> serde_json::Value {
+    let text =
+        |body: &serde_json::Value, name: &str| body.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let minutes = span.as_secs() / 60;
+    let message = text(&body, "Message").unwrap_or_default();
+    let title = text(&body, "Title").unwrap_or_default();
+    if let Some(members) = body.as_object_mut() {
+        let title: String = format!("[still firing] {}", title.trim_start_matches("[still firing] "))
+            .chars()
+            .take(TITLE_CHARS)
+            .collect();
+        let said = "Closed in SIGNL4";
+        let message = message
+            .split_once('\n')
+            .filter(|(first, _)| first.starts_with(said))
+            .map_or(message.as_str(), |(_, rest)| rest);
+        members.insert("Title".to_owned(), title.into());
+        members.insert(
+            "Message".to_owned(),
+            format!("{said} {minutes} min ago, and Azure still fires.\n{message}").into(),
+        );
+        members.insert("X-S4-ExternalID".to_owned(), id.as_str().into());
+    }
+    body
 }
 
 /// A page for the fallback team beside the rules of any route.
@@ -215,7 +304,7 @@ pub(super) fn page_fallback_team(desk: &mut Desk<'_>, alert: &AlertKey, rendered
     let policy = Policy::default();
     let plan = Plan { team: &desk.rules.fallback_team, route: None, policy: &policy, service: None, scenario: None };
     let id = new_page(desk, alert, rendered, &plan);
-    desk.raise(&id);
+    desk.raise(&id, desk.now);
     id
 }
 
@@ -274,9 +363,11 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
 pub(super) fn resolve_page(desk: &mut Desk<'_>, id: &ExternalId, at: Timestamp) {
     let Some(page) = desk.page(id) else { return };
     let team = page.team.clone();
-    let untouched = page.is_held() || page.signl4.seen.is_none() && !desk.open_of(id).any(|open| open.attempt > 0);
+    let gathers = page.digest.as_ref().is_some_and(|digest| desk.known.load.is_gathering(digest));
+    let unseen = !page.is_joined() && page.signl4.seen.is_none() && !desk.open_of(id).any(|open| open.attempt > 0);
+    let untouched = page.is_held() || gathers || unseen;
     match page.policy.on_resolved {
-        OnResolved::Annotate if !untouched && desk.has_api(&team) => {
+        OnResolved::Annotate if !untouched && !page.is_joined() && desk.has_api(&team) => {
             let text = format!("Resolved in Azure at {at}");
             desk.owe(Call::Annotate { team, page: id.clone(), text });
         }
@@ -330,7 +421,7 @@ pub(super) fn alarm(
     let policy = Policy::default();
     let plan = Plan { team, route: None, policy: &policy, service: None, scenario };
     let id = new_page(desk, key, &rendered, &plan);
-    desk.raise(&id);
+    desk.raise(&id, desk.now);
     Reason::Alarm
 }
 

@@ -2,13 +2,16 @@
 
 use serde_json::Value;
 
+use std::time::Duration;
+
 use super::{Finished, Owed, Reason, Timer, Verdict};
-use crate::domain::delivery::{AzureState, AzureTarget, Call, CallKind};
-use crate::domain::event::TimerKind;
-use crate::domain::id::{AlertKey, DeliveryId, ExternalId, TeamName};
-use crate::domain::page::{Alert, Ending, Known, OpenDelivery, Page, PageState, Phase};
+use crate::domain::delivery::{AzureState, AzureTarget, Call, CallKind, Origin};
+use crate::domain::digest;
+use crate::domain::event::{Condition, TimerKind};
+use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, TeamName};
+use crate::domain::page::{Alert, Ending, Known, Ledger, OpenDelivery, Page, PageState, Phase};
 use crate::domain::render::template::Fault;
-use crate::domain::route::{Comments, Rules};
+use crate::domain::route::{Comments, Policy, Rules};
 use crate::domain::timestamp::Timestamp;
 
 pub(super) struct Desk<'a> {
@@ -21,6 +24,10 @@ pub(super) struct Desk<'a> {
     finished: Vec<(DeliveryId, Finished)>,
     timers: Vec<Timer>,
     cancelled: Vec<ExternalId>,
+    /// What is judged; of an attempt's end there is none.
+    event: Option<EventId>,
+    opened: Vec<Alert>,
+    left: Vec<AlertKey>,
     pub(super) thread: Option<(String, AlertKey)>,
     pub(super) joined: Option<(AlertKey, AlertKey)>,
     pub(super) template_faults: Vec<Fault>,
@@ -38,10 +45,17 @@ impl<'a> Desk<'a> {
             finished: Vec::new(),
             timers: Vec::new(),
             cancelled: Vec::new(),
+            event: None,
+            opened: Vec::new(),
+            left: Vec::new(),
             thread: None,
             joined: None,
             template_faults: Vec::new(),
         }
+    }
+
+    pub(super) fn hearing(self, event: EventId) -> Self {
+        Self { event: Some(event), ..self }
     }
 
     /// What changed, as the verdict.
@@ -57,6 +71,8 @@ impl<'a> Desk<'a> {
             finished: self.finished,
             timers: self.timers,
             cancelled: self.cancelled,
+            opened: self.opened,
+            left: self.left,
             thread: self.thread,
             joined: self.joined,
             template_faults: self.template_faults,
@@ -88,30 +104,116 @@ impl<'a> Desk<'a> {
         self.timers.push(Timer { page: id.clone(), kind: TimerKind::GraceEnded, due: until });
     }
 
-    /// Owes the Raise of a page, with the body that the page carries.
-    pub(super) fn raise(&mut self, id: &ExternalId) {
+    /// A timer of a page that rings at once.
+    pub(super) fn ring(&mut self, id: &ExternalId, kind: TimerKind) {
+        self.ring_after(id, kind, Duration::ZERO);
+    }
+
+    pub(super) fn ring_after(&mut self, id: &ExternalId, kind: TimerKind, span: Duration) {
+        self.timers.push(Timer { page: id.clone(), kind, due: self.now.plus(span) });
+    }
+
+    /// Owes the Raise of a page, with the body that the page carries. `since`: when it should have gone out.
+    pub(super) fn raise(&mut self, id: &ExternalId, since: Timestamp) {
+        self.live_on(id);
+        let alert = self.writable().map(|(_, target)| target);
         let Some(page) = self.page_mut(id) else { return };
         page.phase = Phase::Raising;
         page.signl4.want(PageState::Open);
-        let time_to_live = page.policy.time_to_live;
         let (team, page_id) = (page.team.clone(), page.id.clone());
         let body = page.body.clone().unwrap_or(Value::Null);
-        if let Some(span) = time_to_live {
-            let due = self.now.plus(span);
-            self.timers.push(Timer { page: id.clone(), kind: TimerKind::TimeToLive, due });
+        self.owe(Call::Raise { team, page: page_id, body, origin: Some(Origin { since, alert }) });
+    }
+
+    /// Shows a page by the digest that gathers for its team; the first one opens it.
+    pub(super) fn join_digest(&mut self, id: &ExternalId, gathers: Duration) {
+        let Some(team) = self.page(id).map(|page| page.team.clone()) else { return };
+        let opened = self.pages.iter().find(|page| page.team == team && digest::is_digest(&page.alert));
+        let gathering = opened.map(|page| page.alert.clone()).or_else(|| self.known.load.gathering(&team).cloned());
+        let Some(digest) = gathering.or_else(|| self.open_digest(id, gathers)) else {
+            // Nothing to name it by: better a page too many.
+            return self.raise(id, self.now);
+        };
+        self.live_on(id);
+        if let Some(page) = self.page_mut(id) {
+            page.phase = Phase::Joined;
+            page.digest = Some(digest);
         }
-        self.owe(Call::Raise { team, page: page_id, body });
+    }
+
+    /// A digest for the team of this page, which is its first member.
+    fn open_digest(&mut self, first: &ExternalId, gathers: Duration) -> Option<AlertKey> {
+        let key = digest::key(self.event?, self.opened.len().saturating_add(1));
+        let page = self.page(first)?;
+        let (team, window) = (page.team.clone(), page.window.clone());
+        let alert = self.alert.as_ref()?;
+        let until = self.now.plus(gathers);
+        let id = ExternalId::of(&key, 1);
+        self.opened.push(Alert {
+            key: key.clone(),
+            target: None,
+            condition: Condition::Fired,
+            fired_at: Some(self.now),
+            resolved_at: None,
+            azure: Ledger::default(),
+            azure_modified_at: None,
+            unsaid: Vec::new(),
+            closed_at: None,
+            members: Vec::new(),
+            joined: 0,
+            rank: 0,
+            digest: String::new(),
+            heard_at: self.now,
+            connection: alert.connection.clone(),
+        });
+        self.pages.push(Page {
+            id: id.clone(),
+            alert: key.clone(),
+            number: 1,
+            team,
+            route: None,
+            policy: Policy::default(),
+            phase: Phase::Held { until },
+            signl4: Ledger::default(),
+            signl4_alert_id: None,
+            acknowledged_by: None,
+            closed_by: None,
+            closed_at: None,
+            changed_at: None,
+            nobody_on_duty: false,
+            title: "A digest that gathers".to_owned(),
+            severity: None,
+            rule: None,
+            digest: None,
+            window,
+            body: None,
+            created_at: self.now,
+        });
+        self.ring_after(&id, TimerKind::DigestDue, gathers);
+        Some(key)
+    }
+
+    /// A page that people see from now on ends by itself where its policy says so.
+    fn live_on(&mut self, id: &ExternalId) {
+        if let Some(span) = self.page(id).and_then(|page| page.policy.time_to_live) {
+            self.ring_after(id, TimerKind::TimeToLive, span);
+        }
     }
 
     /// Ends a page without a call.
     pub(super) fn end(&mut self, id: &ExternalId, why: Ending) {
-        let held = self.page(id).is_some_and(Page::is_held);
+        let Some(page) = self.page(id) else { return };
+        let (held, digest) = (page.is_held(), page.digest.clone().filter(|_| page.is_joined()));
+        self.left.extend(digest);
         if held {
             self.cancelled.push(id.clone());
         }
         if let Some(page) = self.page_mut(id) {
             page.phase = Phase::Ended { why };
-            page.body = None;
+            // What a person closed may be paged again.
+            if why != Ending::ClosedByPerson || page.policy.page_again.is_none() {
+                page.body = None;
+            }
         }
     }
 
@@ -123,6 +225,10 @@ impl<'a> Desk<'a> {
         let Some(page) = self.page(id) else { return };
         if page.is_ended() {
             return;
+        }
+        if page.is_joined() {
+            let unseen = page.digest.as_ref().is_some_and(|digest| self.known.load.is_gathering(digest));
+            return self.end(id, if why == Ending::Resolved && unseen { Ending::ResolvedBeforeSent } else { why });
         }
         let untouched = if page.is_held() {
             Some(Ending::ResolvedWhileHeld)
@@ -273,7 +379,7 @@ impl<'a> Desk<'a> {
     /// Annotates the other live pages of the alert, where their teams allow it.
     pub(super) fn tell_other_pages(&mut self, but: &ExternalId, text: &str) {
         for id in self.live() {
-            let Some(page) = self.page(&id).filter(|page| page.id != *but && !page.is_held()) else { continue };
+            let Some(page) = self.page(&id).filter(|page| page.id != *but && page.is_own()) else { continue };
             let team = page.team.clone();
             if self.has_api(&team) {
                 self.owe(Call::Annotate { team, page: id, text: text.to_owned() });

@@ -5,6 +5,7 @@ use super::desk::Desk;
 use super::{Finished, Reason, Verdict};
 use crate::domain::after::Next;
 use crate::domain::delivery::{Attempted, AzureState, Call, CallKind};
+use crate::domain::event::Condition;
 use crate::domain::id::ExternalId;
 use crate::domain::page::{Ending, Known, PageState, Phase, UNSAID};
 use crate::domain::route::Rules;
@@ -29,6 +30,7 @@ pub fn record(
                 desk.end(page, Ending::NotRaised);
             }
         }
+        (Call::Raise { .. }, Next::Again { .. }) if is_over(attempted) => over(&mut desk, attempted),
         (Call::Raise { page, .. }, Next::Again { .. }) => spare(&mut desk, page),
         (Call::Acknowledge { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Acknowledged),
         (Call::Resolve { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Closed),
@@ -90,6 +92,33 @@ fn spare(desk: &mut Desk<'_>, id: &ExternalId) {
     }
     desk.supersede(id, |_| true);
     desk.end(id, if why == Ending::Resolved { Ending::ResolvedBeforeSent } else { why });
+}
+
+/// Azure was asked before a late page went out, and nobody need be woken any more.
+fn is_over(attempted: &Attempted) -> bool {
+    attempted.learned.resolved_at.is_some()
+        || attempted.learned.azure.is_some_and(|(state, _)| state != AzureState::New)
+}
+
+fn over(desk: &mut Desk<'_>, attempted: &Attempted) {
+    let Some(alert) = &mut desk.alert else { return };
+    if let Some((state, modified_at)) = attempted.learned.azure {
+        alert.azure.happened(state);
+        alert.azure_modified_at = alert.azure_modified_at.max(modified_at);
+    }
+    let why = if let Some(at) = attempted.learned.resolved_at {
+        alert.condition = Condition::Resolved;
+        alert.resolved_at = Some(at);
+        Ending::Resolved
+    } else {
+        Ending::HandledInAzure
+    };
+    // Only what nobody has been shown: a page that is out follows the webhook or the poll.
+    let unsent: Vec<ExternalId> =
+        desk.live().into_iter().filter(|id| desk.page(id).is_some_and(|page| page.signl4.seen.is_none())).collect();
+    for id in unsent {
+        desk.withdraw(&id, why);
+    }
 }
 
 fn changed(desk: &mut Desk<'_>, id: &ExternalId, state: PageState) {

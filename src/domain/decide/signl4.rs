@@ -5,8 +5,9 @@
 use super::Reason;
 use super::azure::page_fallback_team;
 use super::desk::Desk;
+use super::digests;
 use crate::domain::delivery::{AzureState, CallKind};
-use crate::domain::event::{Happened, Signl4Change};
+use crate::domain::event::{Condition, Happened, Signl4Change, TimerKind};
 use crate::domain::id::{ExternalId, TeamName};
 use crate::domain::page::{Alert, Ending, Page, PageState, Phase};
 use crate::domain::render::Rendered;
@@ -20,6 +21,12 @@ pub(super) fn changed(desk: &mut Desk<'_>, team: &TeamName, id: &ExternalId, cha
         return Reason::OtherAccount;
     }
     exists(desk, id, change);
+    let reason = happened(desk, id, change);
+    digests::spread(desk, change, reason);
+    reason
+}
+
+fn happened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     match change.happened {
         Happened::Created => Reason::Confirmed,
         Happened::Acknowledged | Happened::Closed | Happened::Reopened if is_stale(desk, id, change.raised_at) => {
@@ -73,7 +80,7 @@ fn late(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) {
 /// People act on a page that we hold for ended: it is not, unless a later close on another page applies to it too.
 fn found_open(desk: &mut Desk<'_>, id: &ExternalId) {
     let Some(page) = desk.page_mut(id) else { return };
-    page.phase = Phase::Raised;
+    page.phase = page.in_view();
     page.closed_by = None;
     page.signl4.happened(if page.acknowledged_by.is_some() { PageState::Acknowledged } else { PageState::Open });
     let acted_at = page.changed_at;
@@ -154,6 +161,10 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
     desk.supersede(id, |_| true);
     if desk.page(id).is_some_and(|page| !page.is_ended()) {
         desk.end(id, Ending::ClosedByPerson);
+        let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
+        if let Some(span) = policy.page_again.filter(|_| fires) {
+            desk.ring_after(id, TimerKind::PageAgain, span);
+        }
     }
     if let Some(alert) = &mut desk.alert {
         alert.closed_at = alert.closed_at.max(Some(change.raised_at));
@@ -184,7 +195,7 @@ fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reas
         page.signl4.seen = Some(PageState::Open);
     } else {
         page.signl4.happened(PageState::Open);
-        page.phase = Phase::Raised;
+        page.phase = page.in_view();
         // Our own unsent acknowledgement or resolve would undo what the person just did.
         desk.supersede(id, |call| matches!(call.kind(), CallKind::Acknowledge | CallKind::Resolve));
     }

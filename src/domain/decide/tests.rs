@@ -4,6 +4,7 @@ mod alerts;
 mod people;
 mod policies;
 mod properties;
+mod releases;
 mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,11 +61,13 @@ fn route(name: &str, to: &str, policy: Policy) -> Route {
 
 fn rules(routes: Vec<Route>) -> Rules {
     let traits = |account: &str, has_api| TeamTraits {
+        storm: None,
         account: AccountName::parse(account).unwrap(),
         has_api,
         own_user_id: None,
     };
     Rules {
+        windows: Vec::new(),
         routes,
         fallback_team: team("ops"),
         teams: BTreeMap::from([

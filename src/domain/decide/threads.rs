@@ -101,7 +101,7 @@ fn follow_state(desk: &mut Desk<'_>, connection: &ConnectionName, notification: 
 /// Tells those who have the page, where their team allows it.
 fn tell(desk: &mut Desk<'_>, text: &str) {
     for id in desk.live() {
-        let Some(page) = desk.page(&id).filter(|page| !page.is_held()) else { continue };
+        let Some(page) = desk.page(&id).filter(|page| page.is_own()) else { continue };
         let team = page.team.clone();
         if desk.has_api(&team) {
             desk.owe(Call::Annotate { team, page: id, text: text.to_owned() });

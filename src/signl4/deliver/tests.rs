@@ -40,7 +40,7 @@ fn delivery(call: Call) -> Delivery {
 }
 
 fn raise() -> Delivery {
-    delivery(Call::Raise { team: name(), page: page(), body: body() })
+    delivery(Call::Raise { team: name(), page: page(), body: body(), origin: None })
 }
 
 fn uncertain_raise() -> Delivery {
@@ -60,6 +60,7 @@ fn team(base_url: &str) -> Team {
         base_url: base_url.to_owned(),
         api_key: Some(Secret::new("k3y".to_owned(), "test")),
         user_id: Some(USER.to_owned()),
+        storm: None,
     }
 }
 

@@ -44,7 +44,8 @@ fn route(templates: Templates) -> Route {
 }
 
 fn rules() -> Rules {
-    let team = TeamTraits { account: AccountName::parse("acme").unwrap(), has_api: false, own_user_id: None };
+    let team =
+        TeamTraits { account: AccountName::parse("acme").unwrap(), has_api: false, own_user_id: None, storm: None };
     let connection = ConnectionTraits {
         subscriptions: BTreeSet::new(),
         comments: Comments::All,
@@ -52,6 +53,7 @@ fn rules() -> Rules {
         portal: PORTAL.to_owned(),
     };
     Rules {
+        windows: Vec::new(),
         routes: Vec::new(),
         fallback_team: ops(),
         teams: BTreeMap::from([(ops(), team)]),

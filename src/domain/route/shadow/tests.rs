@@ -19,6 +19,7 @@ fn rules(criteria: Vec<(Criteria, bool)>) -> Rules {
         portal: String::new(),
     };
     Rules {
+        windows: Vec::new(),
         routes: criteria
             .into_iter()
             .enumerate()

@@ -172,6 +172,7 @@ fn route(name: &str, criteria: Criteria, continues: bool) -> Route {
 
 fn rules(routes: Vec<Route>) -> Rules {
     Rules {
+        windows: Vec::new(),
         routes,
         fallback_team: TeamName::parse("ops").unwrap(),
         teams: BTreeMap::new(),

@@ -1,0 +1,128 @@
+//! `release`, pair by pair: truth, grace, window, storm.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::domain::decide::{Release, release};
+use crate::domain::load::{self, Load};
+use crate::domain::page::{Alert, Page};
+use crate::domain::window::{Times, Window};
+use Way::{Alone, Grace, Handled, OpenWindow, Resolved, Storm, WindowOver};
+
+/// What stands in a page's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Resolved,
+    /// The state in Azure is not New.
+    Handled,
+    Grace,
+    OpenWindow,
+    /// A window held it, and is over.
+    WindowOver,
+    Storm,
+    /// The route stays out of storms.
+    Alone,
+}
+
+const NOW: i64 = 10_000;
+const GRACE_END: i64 = 10_060;
+const WINDOW_END: i64 = 10_600;
+
+fn judged(ways: &[Way]) -> Release {
+    let has = |way| ways.contains(&way);
+    let mut world =
+        World::new(rules(vec![route("all", "ops", Policy { always_alone: has(Alone), ..Policy::default() })]));
+    let storm = load::Storm { pages_per_minute: 3, digest_every: Duration::from_mins(1) };
+    for traits in world.rules.teams.values_mut() {
+        traits.storm = Some(storm);
+    }
+    world.fired(0);
+    let page: Page = world.known.pages[0].clone();
+    let until = at(if has(Grace) { GRACE_END } else { NOW });
+    let held = Page {
+        phase: Phase::Held { until },
+        window: (has(OpenWindow) || has(WindowOver)).then(|| "patching".to_owned()),
+        ..page
+    };
+    let end = if has(OpenWindow) { WINDOW_END } else { NOW };
+    world.rules.windows = vec![Window {
+        name: "patching".to_owned(),
+        file: "test.toml".to_owned(),
+        line: 1,
+        criteria: Criteria::default(),
+        times: Times::Once { start: at(0), end: at(end) },
+    }];
+    let mut recent = Load::default();
+    for second in 0..if has(Storm) { 3 } else { 2 } {
+        recent.raised(&team("ops"), at(NOW - second));
+    }
+    let alert = world.known.alert.clone().unwrap();
+    let alert = Alert {
+        condition: if has(Resolved) { Condition::Resolved } else { Condition::Fired },
+        azure: crate::domain::page::Ledger {
+            seen: Some(if has(Handled) { AzureState::Acknowledged } else { AzureState::New }),
+            wanted: None,
+        },
+        ..alert
+    };
+    let known = Known { alert: Some(alert), load: Arc::new(recent), ..Known::default() };
+    release(&world.rules, &held, &known, at(NOW))
+}
+
+#[test]
+fn truth_comes_before_grace_before_window_before_storm() {
+    let minute = Duration::from_mins(1);
+    let keep = |seconds| Release::Keep(at(seconds));
+    let (resolved, handled) = (Release::Drop(Ending::ResolvedWhileHeld), Release::Drop(Ending::HandledInAzure));
+    let gathers = Release::Join(Duration::from_secs(5));
+    for (ways, expected) in [
+        (&[][..], Release::Raise),
+        (&[Resolved], resolved),
+        (&[Handled], handled),
+        (&[Grace], keep(GRACE_END)),
+        (&[OpenWindow], keep(WINDOW_END)),
+        (&[WindowOver], gathers),
+        (&[Storm], Release::Join(minute)),
+        (&[Alone], Release::Raise),
+        (&[Resolved, Handled], resolved),
+        (&[Resolved, Grace], resolved),
+        (&[Resolved, OpenWindow], resolved),
+        (&[Resolved, WindowOver], resolved),
+        (&[Resolved, Storm], resolved),
+        (&[Handled, Grace], handled),
+        (&[Handled, OpenWindow], handled),
+        (&[Handled, WindowOver], handled),
+        (&[Handled, Storm], handled),
+        (&[Grace, OpenWindow], keep(GRACE_END)),
+        (&[Grace, Storm], keep(GRACE_END)),
+        (&[OpenWindow, Storm], keep(WINDOW_END)),
+        (&[WindowOver, Storm], gathers),
+        (&[Alone, Grace], keep(GRACE_END)),
+        (&[Alone, OpenWindow], keep(WINDOW_END)),
+        (&[Alone, WindowOver], Release::Raise),
+        (&[Alone, Storm], Release::Raise),
+    ] {
+        assert_eq!(judged(ways), expected, "{ways:?}");
+    }
+}
+
+#[test]
+fn a_page_in_grace_that_a_window_catches_waits_for_the_window() {
+    let grace = Duration::from_mins(2);
+    let mut world = World::new(rules(vec![route("all", "ops", Policy { grace, ..Policy::default() })]));
+    // Open when the grace ends, and not before; another follows it without a gap.
+    for (name, start, end) in [("first", 60, 600), ("second", 600, 900)] {
+        world.rules.windows.push(Window {
+            name: name.to_owned(),
+            file: "test.toml".to_owned(),
+            line: 1,
+            criteria: Criteria::default(),
+            times: Times::Once { start: at(start), end: at(end) },
+        });
+    }
+    assert_eq!(world.fired(0), Reason::Held);
+    assert_eq!(world.phase(1), Phase::Held { until: at(900) });
+    assert_eq!(world.known.pages[0].window.as_deref(), Some("second"));
+    assert_eq!(world.resolved(0), Reason::ResolvedBeforePaged, "Resolved passes");
+    assert_eq!(world.owed(), [""; 0]);
+}

@@ -1,0 +1,96 @@
+//! Timers that are due: each becomes an event, or goes on to the next members of a digest.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::writer::{Heard, Writer};
+use super::{StoreError, digests, rows};
+use crate::domain::decide::Reason;
+use crate::domain::event::{Event, EventKind, Signl4Change, TimerKind};
+use crate::domain::id::{EventId, ExternalId, Side};
+use crate::domain::timestamp::Timestamp;
+
+const TIMERS_AT_ONCE: usize = 256;
+/// A timer that could not be judged rings again after this.
+const RING_AGAIN: Duration = Duration::from_mins(5);
+
+impl Writer {
+    /// Every timer that is due becomes an event. One that cannot be judged rings again later.
+    pub(super) fn ring(&mut self, connection: &Connection, now: Timestamp) -> Result<usize, StoreError> {
+        let due: Vec<(i64, String, String)> = connection
+            .prepare_cached("SELECT id, page, kind FROM timer WHERE due <= ?1 ORDER BY due LIMIT ?2")?
+            .query_map(params![now.as_millis(), i64::try_from(TIMERS_AT_ONCE).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (id, of, kind) in &due {
+            // One that rang before it may have removed it, and its number may be another's by now.
+            let still_there = connection
+                .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1 AND page = ?3 AND kind = ?4")?
+                .execute(params![id, now.plus(RING_AGAIN).as_millis(), of, kind])?;
+            if still_there == 0 {
+                continue;
+            }
+            let Ok(timer) = serde_json::from_str::<TimerKind>(kind) else {
+                tracing::error!(page.id = of, "a stored timer cannot be read by this version; it rings again later");
+                continue;
+            };
+            let page = ExternalId::stored(of.clone());
+            let over = match timer {
+                TimerKind::ToMembers { change, beyond } => {
+                    self.spread(connection, *id, &page, &change, beyond.as_ref(), now)?
+                }
+                TimerKind::GraceEnded
+                | TimerKind::TimeToLive
+                | TimerKind::PageAgain
+                | TimerKind::DigestDue
+                | TimerKind::LastMemberEnded
+                | TimerKind::Alone => {
+                    let reason = self.hear(connection, EventKind::Timer { page, timer }, now)?;
+                    reason != Reason::Unreadable
+                }
+            };
+            if over {
+                connection
+                    .prepare_cached("DELETE FROM timer WHERE id = ?1 AND page = ?2 AND kind = ?3")?
+                    .execute(params![id, of, kind])?;
+            }
+        }
+        Ok(due.len())
+    }
+
+    /// An event of our own making.
+    fn hear(&mut self, connection: &Connection, kind: EventKind, now: Timestamp) -> Result<Reason, StoreError> {
+        let event = Event { id: EventId::new(Uuid::now_v7()), received_at: now, kind };
+        let heard = Heard { side: Side::Azure, source: "timer", repeat_key: None, headers: "{}", body: &[] };
+        self.judge_and_write(connection, event, &heard, now)
+    }
+
+    /// A change of a digest reaches the next few of its members. True: it has reached all.
+    fn spread(
+        &mut self,
+        connection: &Connection,
+        timer: i64,
+        digest: &ExternalId,
+        change: &Signl4Change,
+        beyond: Option<&ExternalId>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(key) = rows::alert_of(connection, digest)? else { return Ok(true) };
+        let members = digests::members_beyond(connection, &key, beyond)?;
+        let Some((last, _)) = members.last().cloned() else { return Ok(true) };
+        for (page, team) in members {
+            self.hear(connection, EventKind::Signl4 { team, page, change: change.clone() }, now)?;
+        }
+        let next = TimerKind::ToMembers { change: Box::new(change.clone()), beyond: Some(last) };
+        connection.prepare_cached("UPDATE timer SET kind = ?2, due = ?3 WHERE id = ?1")?.execute(params![
+            timer,
+            serde_json::to_string(&next)?,
+            now.as_millis()
+        ])?;
+        self.nudge = true;
+        Ok(false)
+    }
+}

@@ -1,0 +1,183 @@
+//! More alerts than a person can read: they share a digest, and follow it in Azure.
+
+use std::time::Duration;
+
+use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Metric};
+use signl4_azure_bridge::simulator::scene::JANE;
+use signl4_azure_bridge::simulator::signl4::{Alert as Signl, AlertStatus, Scenario};
+
+use crate::town::{Plan, Town};
+
+pub(crate) const STORM: &str = "{ pages_per_minute = 3, digest_every = \"1m\" }";
+const URGENT: &str = r#"
+[[route]]
+name = "all"
+team = "ops"
+service = "Machines"
+scenario = { Sev0 = "emergency", default = "single_ack" }
+"#;
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn alert(number: usize) -> AlertSpec {
+    AlertSpec::metric(&format!("Rule {}", number % 3), &format!("vm-{number}"), Metric::default())
+}
+
+async fn town(routes: &'static str) -> Town {
+    Town::with(Plan { routes, storm: STORM, ..Plan::default() }).await
+}
+
+/// Fires so many at once and lets their webhooks arrive.
+async fn fire(town: &Town, count: usize) -> Vec<String> {
+    let ids = (0..count).map(|number| town.scene.azure.fire(alert(number)).unwrap()).collect();
+    town.settle().await;
+    ids
+}
+
+pub(crate) fn digests(town: &Town) -> Vec<Signl> {
+    let is_digest = |page: &Signl| page.external_id.as_deref().is_some_and(|id| id.starts_with("azmon:digest:"));
+    town.scene.signl4.alerts().into_iter().filter(is_digest).collect()
+}
+
+pub(crate) fn digest(town: &Town) -> Signl {
+    let mut found = digests(town);
+    assert_eq!(found.len(), 1, "one digest: {found:?}");
+    found.remove(0)
+}
+
+/// Those that SIGNL4 has no page of their own for.
+fn joined(town: &Town, ids: &[String]) -> Vec<String> {
+    ids.iter().filter(|id| town.pages(id).is_empty()).cloned().collect()
+}
+
+fn states(town: &Town, ids: &[String]) -> Vec<AlertState> {
+    let mut states: Vec<AlertState> = ids.iter().map(|id| town.azure_state(id)).collect();
+    states.dedup();
+    states
+}
+
+#[tokio::test]
+async fn a_storm_is_three_pages_and_a_digest_that_stands_for_the_rest() {
+    let town = town(URGENT).await;
+    let worst = town.scene.azure.fire(alert(1).severity(1)).unwrap();
+    let mut ids = fire(&town, 8).await;
+    ids.push(town.scene.azure.fire(alert(9).severity(0)).unwrap());
+    town.settle().await;
+    assert_eq!(town.scene.signl4.alerts().len(), 3, "within the minute");
+    town.page(&worst);
+    town.after(MINUTE).await;
+    let page = digest(&town);
+    let members = joined(&town, &ids);
+    assert_eq!((town.scene.signl4.alerts().len(), members.len()), (4, 7));
+    assert_eq!(page.title, "7 alerts, 3 rules, worst Sev0");
+    assert_eq!(page.scenario, Scenario::Emergency, "the most urgent of its members");
+    assert_eq!(page.service.as_deref(), Some("Machines"));
+    let lines: Vec<&str> = page.text.lines().collect();
+    assert_eq!(lines.len(), 8, "{}", page.text);
+    assert!(lines[0].contains("vm-9") && lines[0].contains("Sev0"), "the worst first: {}", page.text);
+
+    town.scene.signl4.acknowledge(&page.id, JANE, None).unwrap();
+    town.settle().await;
+    assert_eq!(states(&town, &members), [AlertState::Acknowledged]);
+    assert_eq!(town.azure_state(&worst), AlertState::New, "it has a page of its own");
+    for id in &members {
+        assert_eq!(town.azure_comments(id), ["Acknowledged by Jane Doe in SIGNL4"]);
+    }
+    let (last, others) = members.split_last().unwrap();
+    for id in others {
+        town.scene.azure.resolve(id).unwrap();
+    }
+    town.settle().await;
+    assert_ne!(digest(&town).status, AlertStatus::Closed, "one member still fires");
+    town.scene.azure.resolve(last).unwrap();
+    town.settle().await;
+    assert_eq!(digest(&town).status, AlertStatus::Closed, "its last member ended");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn closing_and_reopening_a_digest_reaches_hundreds_of_members_over_a_restart() {
+    let town = town(URGENT).await;
+    let ids = fire(&town, 203).await;
+    town.after(MINUTE).await;
+    let page = digest(&town).id;
+    let members = joined(&town, &ids);
+    assert_eq!(members.len(), 200);
+    town.scene.signl4.close(&page, JANE, None).unwrap();
+    town.scene.signl4.webhooks().settled(Duration::from_secs(10)).await.unwrap();
+    // The change is stored and has reached nobody.
+    let town = town.restart().await;
+    town.settle().await;
+    assert_eq!(states(&town, &members), [AlertState::Closed]);
+    town.scene.signl4.reopen(&page, JANE).unwrap();
+    town.after(Duration::from_secs(1)).await;
+    assert_eq!(states(&town, &members), [AlertState::New]);
+    let town = town.restart().await;
+    town.scene.signl4.close(&page, JANE, None).unwrap();
+    town.after(Duration::from_secs(1)).await;
+    assert_eq!(states(&town, &members), [AlertState::Closed]);
+    assert_eq!(digest(&town).status, AlertStatus::Closed);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_digest_of_one_is_a_page_of_its_own_and_of_none_no_page() {
+    let town = town(URGENT).await;
+    let ids = fire(&town, 5).await;
+    let joined_ids = joined(&town, &ids);
+    let (passing, lasting) = (&joined_ids[0], &joined_ids[1]);
+    town.scene.azure.resolve(passing).unwrap();
+    town.settle().await;
+    town.after(MINUTE).await;
+    assert_eq!(digests(&town).len(), 0);
+    assert_eq!(town.page(lasting).status, AlertStatus::Open);
+    assert_eq!(town.pages(passing).len(), 0, "nobody was woken for it");
+
+    town.after(MINUTE).await;
+    let more = fire(&town, 4).await;
+    let only = joined(&town, &more).remove(0);
+    town.scene.azure.resolve(&only).unwrap();
+    town.after(MINUTE).await;
+    assert_eq!((digests(&town).len(), town.pages(&only).len()), (0, 0));
+    town.close().await;
+}
+
+#[tokio::test]
+async fn each_interval_with_new_members_is_one_digest() {
+    let town = town(URGENT).await;
+    fire(&town, 8).await;
+    town.after(MINUTE).await;
+    assert_eq!(digests(&town).len(), 1);
+    // The digest counts as a page itself: two more go out alone.
+    let ids = fire(&town, 6).await;
+    assert_eq!(joined(&town, &ids).len(), 4);
+    let town = town.restart().await;
+    let later = fire(&town, 2).await;
+    assert_eq!(joined(&town, &later).len(), 2, "the load and the digest that gathers are known after a restart");
+    town.after(MINUTE).await;
+    let titles: Vec<String> = digests(&town).into_iter().map(|page| page.title).collect();
+    assert_eq!(titles, ["5 alerts, 3 rules, worst Sev1", "6 alerts, 3 rules, worst Sev1"]);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_route_may_stay_out_of_digests() {
+    let routes = "[[route]]\nname = \"vital\"\nteam = \"ops\"\nstorm = false\n";
+    let town = town(routes).await;
+    let ids = fire(&town, 6).await;
+    assert_eq!(joined(&town, &ids).len(), 0);
+    town.after(MINUTE).await;
+    assert_eq!(digests(&town).len(), 0);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_test_notification_pages_in_the_midst_of_a_storm() {
+    let town = town(URGENT).await;
+    fire(&town, 6).await;
+    town.scene.azure.fire_test();
+    town.settle().await;
+    let tests = town.scene.signl4.alerts().into_iter().filter(|page| page.title.starts_with("[Test]")).count();
+    assert_eq!(tests, 1);
+    town.after(MINUTE).await;
+    town.close().await;
+}
