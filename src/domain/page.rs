@@ -215,6 +215,9 @@ pub struct Page {
     /// The maintenance window that holds or held it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
+    /// The maintenance windows that concern its alert, open or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<String>,
     /// The Raise's body while the page is held or nobody has it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,

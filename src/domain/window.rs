@@ -103,29 +103,24 @@ fn instant(date: Date, time: Time, zone: &TimeZone) -> Option<Timestamp> {
 }
 
 impl Rules {
-    /// Until when windows hold the pages of this alert that would go out at `at`, and the window that ends last.
-    pub fn window(
-        &self,
-        connection: &ConnectionName,
-        notification: &Notification,
-        at: Timestamp,
-    ) -> Option<(Timestamp, &Window)> {
-        let concerned: Vec<&Window> =
-            self.windows.iter().filter(|window| window.criteria.judge(connection, notification).is_ok()).collect();
+    /// The names of the windows that concern an alert, open or not.
+    pub fn windows_of(&self, connection: &ConnectionName, notification: &Notification) -> Vec<String> {
+        let concerns = |window: &&Window| window.criteria.judge(connection, notification).is_ok();
+        self.windows.iter().filter(concerns).map(|window| window.name.clone()).collect()
+    }
+
+    /// Until when windows of these names hold what would go out at `at`, and the one that ends last.
+    pub fn held_by(&self, names: &[String], at: Timestamp) -> Option<(Timestamp, &Window)> {
+        let concerned = || self.windows.iter().filter(|window| names.contains(&window.name));
         let mut last = None;
         let mut at = at;
         for _ in 0..CHAINED {
-            let open = concerned.iter().filter_map(|window| Some((window.times.open_until(at)?, *window)));
+            let open = concerned().filter_map(|window| Some((window.times.open_until(at)?, window)));
             let Some((end, window)) = open.max_by_key(|(end, _)| *end) else { break };
             last = Some((end, window));
             at = end;
         }
         last
-    }
-
-    /// Until when the window of that name is open, if it is.
-    pub fn window_named(&self, name: &str, at: Timestamp) -> Option<Timestamp> {
-        self.windows.iter().find(|window| window.name == name)?.times.open_until(at)
     }
 }
 

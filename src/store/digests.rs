@@ -116,14 +116,8 @@ pub(super) fn tell_of_the_last(connection: &Connection, verdict: &Verdict, now: 
             .prepare_cached("SELECT 1 FROM page WHERE digest = ?1 AND ended = 0 LIMIT 1")?
             .exists([digest.as_str()])?;
         if !has_members {
-            connection.prepare_cached("INSERT INTO timer (page, alert, kind, due) VALUES (?1, ?2, ?3, ?4)")?.execute(
-                params![
-                    ExternalId::of(digest, 1).as_str(),
-                    digest.as_str(),
-                    serde_json::to_string(&TimerKind::LastMemberEnded)?,
-                    now.as_millis()
-                ],
-            )?;
+            let page = ExternalId::of(digest, 1);
+            rows::set_timer(connection, Some(digest), &page, &TimerKind::LastMemberEnded, now)?;
         }
     }
     Ok(())

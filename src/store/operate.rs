@@ -6,9 +6,9 @@ use super::StoreError;
 use super::holds::Holds;
 use super::rows::{self, state};
 use crate::domain::delivery::{Call, Destination};
-use crate::domain::event::Condition;
+use crate::domain::event::{Condition, TimerKind};
 use crate::domain::id::DeliveryId;
-use crate::domain::page::{Ending, Phase};
+use crate::domain::page::{Ending, Page, Phase};
 use crate::domain::timestamp::Timestamp;
 
 /// An operator's wish.
@@ -77,12 +77,14 @@ pub(super) fn change(
     }
 }
 
-/// A dead Raise comes back with its page: what happens to the alert from now on reaches it again.
+/// A dead Raise comes back with its page: what happens to the alert from now on reaches it again. It goes through the same
+/// release as a page whose hold is over; by force it goes out as it is.
 fn replay(connection: &Connection, id: DeliveryId, force: bool, now: Timestamp) -> Result<Changed, StoreError> {
-    let call: Option<Call> = connection
-        .prepare_cached("SELECT call FROM delivery WHERE id = ?1")?
-        .query_row([id.uuid()], |row| rows::json(row, 0))
+    let found: Option<(Call, bool)> = connection
+        .prepare_cached("SELECT call, uncertain FROM delivery WHERE id = ?1")?
+        .query_row([id.uuid()], |row| Ok((rows::json(row, 0)?, row.get(1)?)))
         .optional()?;
+    let (call, is_uncertain) = found.map_or((None, false), |(call, is_uncertain)| (Some(call), is_uncertain));
     let mut page = None;
     if let Some(Call::Raise { page: raised, body, .. }) = &call
         && let Some(key) = rows::alert_of(connection, raised)?
@@ -93,7 +95,14 @@ fn replay(connection: &Connection, id: DeliveryId, force: bool, now: Timestamp) 
         }
         page = known.pages.into_iter().find(|page| page.id == *raised).map(|page| page.revived(body.clone()));
     }
+    // A page that somebody may have got is settled by its delivery, which knows of its attempts.
+    let released = page.clone().filter(|page| !force && page.phase == Phase::Raising && !is_uncertain);
     let changed = move_from(connection, id, &[state::DEAD], |id| {
+        if released.is_some() {
+            return connection
+                .prepare_cached("UPDATE delivery SET state = ?2, note = ?3 WHERE id = ?1")?
+                .execute(params![id.uuid(), state::SUPERSEDED, "replayed: released anew"]);
+        }
         connection
             .prepare_cached(
                 "UPDATE delivery SET state = ?2, due = ?3, finished_at = NULL, created_at = ?3 WHERE id = ?1",
@@ -101,7 +110,10 @@ fn replay(connection: &Connection, id: DeliveryId, force: bool, now: Timestamp) 
             .execute(params![id.uuid(), state::DUE, now.as_millis()])
     })?;
     if changed == Changed::Done {
-        if let Some(page) = page {
+        if let Some(page) = &released {
+            rows::put_page(connection, &Page { phase: Phase::Held { until: now }, ..page.clone() })?;
+            rows::set_timer(connection, Some(&page.alert), &page.id, &TimerKind::GraceEnded, now)?;
+        } else if let Some(page) = page {
             rows::put_page(connection, &page)?;
         }
         if let Some(Call::ChangeState { target, .. }) = &call {

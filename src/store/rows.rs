@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::domain::decide::{Finished, Owed, Verdict};
 use crate::domain::delivery::{CallKind, Delivery};
+use crate::domain::event::TimerKind;
 use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId};
 use crate::domain::page::{Alert, Known, OpenDelivery, Page};
 use crate::domain::timestamp::Timestamp;
@@ -195,15 +196,21 @@ pub(super) fn apply(
         connection.prepare_cached("DELETE FROM timer WHERE page = ?1")?.execute([page.as_str()])?;
     }
     for timer in &verdict.timers {
-        connection.prepare_cached("INSERT INTO timer (page, alert, kind, due) VALUES (?1, ?2, ?3, ?4)")?.execute(
-            params![
-                timer.page.as_str(),
-                key.map_or("", AlertKey::as_str),
-                serde_json::to_string(&timer.kind)?,
-                timer.due.as_millis()
-            ],
-        )?;
+        set_timer(connection, key, &timer.page, &timer.kind, timer.due)?;
     }
+    Ok(())
+}
+
+pub(super) fn set_timer(
+    connection: &Connection,
+    alert: Option<&AlertKey>,
+    page: &ExternalId,
+    kind: &TimerKind,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    connection.prepare_cached("INSERT INTO timer (page, alert, kind, due) VALUES (?1, ?2, ?3, ?4)")?.execute(
+        params![page.as_str(), alert.map_or("", AlertKey::as_str), serde_json::to_string(kind)?, due.as_millis()],
+    )?;
     Ok(())
 }
 

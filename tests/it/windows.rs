@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Metric};
-use signl4_azure_bridge::simulator::faults::Door;
+use signl4_azure_bridge::simulator::calls::Operation;
+use signl4_azure_bridge::simulator::faults::{Door, Fault};
 use signl4_azure_bridge::simulator::scene::JANE;
 use signl4_azure_bridge::simulator::signl4::AlertStatus;
+use signl4_azure_bridge::store::{Change, Changed};
 
 use crate::storms::{STORM, digest, digests};
 use crate::town::{Plan, Town};
@@ -146,5 +148,29 @@ async fn a_page_closed_on_the_phone_comes_again_while_azure_still_fires() {
     town.scene.azure.resolve(&lasting).unwrap();
     town.settle().await;
     assert!(town.pages(&lasting).iter().all(|page| page.status == AlertStatus::Closed));
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_replayed_page_is_released_like_one_whose_hold_is_over() {
+    let routes = PATCHING.replace("23:00", "04:30").replace("[\"Mon\"]", "[\"Tue\"]");
+    let town = Town::with(Plan { routes: routes.leak(), ..Plan::default() }).await;
+    town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook).times(2));
+    let (held, forced) = (town.scene.azure.fire(alert("vm-a")).unwrap(), fire(&town, "vm-b").await);
+    let dead = town.deliveries("dead").await;
+    let find = |alert: &str| dead.iter().find(|row| row.call.to_string().contains(alert)).unwrap().id;
+    town.after(MINUTE * 40).await;
+    let replay = async |alert: &str, force| {
+        let changed = town.bridge.store.change(Change::Replay { id: find(alert), force }).await.unwrap();
+        assert_eq!(changed, Changed::Done);
+    };
+    replay(&held, false).await;
+    replay(&forced, true).await;
+    town.settle().await;
+    assert_eq!(town.page(&forced).status, AlertStatus::Open, "by force it goes out as it is");
+    assert_eq!(town.pages(&held).len(), 0, "the window is open");
+    assert_eq!(town.deliveries("dead").await.len(), 0);
+    town.after(HOUR).await;
+    assert_eq!(town.page(&held).status, AlertStatus::Open);
     town.close().await;
 }

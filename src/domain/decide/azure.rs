@@ -165,15 +165,13 @@ fn start(desk: &mut Desk<'_>, notification: &Notification, rendered: &Rendered, 
     let fired_at = notification.fired_at.map_or(desk.now, |fired_at| fired_at.min(desk.now));
     let graced = fired_at.plus(plan.policy.grace).max(desk.now);
     // A test asks whether a page arrives: neither windows nor storms hold it up.
-    let window = desk
-        .alert
-        .as_ref()
-        .filter(|_| !notification.is_test())
-        .and_then(|alert| desk.rules.window(&alert.connection, notification, graced))
-        .map(|(end, window)| (end, window.name.clone()));
+    let alert = desk.alert.as_ref().filter(|_| !notification.is_test());
+    let windows = alert.map(|alert| desk.rules.windows_of(&alert.connection, notification)).unwrap_or_default();
+    let window = desk.rules.held_by(&windows, graced).map(|(end, window)| (end, window.name.clone()));
     let until = window.as_ref().map_or(graced, |(end, _)| *end);
     if let Some(page) = desk.page_mut(&id) {
         page.window = window.map(|(_, name)| name);
+        page.windows = windows;
         page.phase = Phase::Held { until };
     }
     if until > desk.now {
@@ -210,6 +208,7 @@ fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &P
         rule: None,
         digest: None,
         window: None,
+        windows: Vec::new(),
         body: Some(raise_body(rendered, &id, plan.service, plan.scenario)),
         created_at: desk.now,
     });

@@ -186,6 +186,7 @@ impl<'a> Desk<'a> {
             rule: None,
             digest: None,
             window,
+            windows: Vec::new(),
             body: None,
             created_at: self.now,
         });

@@ -46,8 +46,7 @@ pub fn release(rules: &Rules, page: &Page, known: &Known, now: Timestamp) -> Rel
     if until > now {
         return Release::Keep(until);
     }
-    let window = page.window.as_deref();
-    if let Some(end) = window.and_then(|name| rules.window_named(name, now)) {
+    if let Some((end, _)) = rules.held_by(&page.windows, now) {
         return Release::Keep(end);
     }
     if known.alert.as_ref().is_some_and(|alert| is_digest(&alert.key)) {
@@ -55,7 +54,7 @@ pub fn release(rules: &Rules, page: &Page, known: &Known, now: Timestamp) -> Rel
     }
     let storm = rules.teams.get(&page.team).and_then(|traits| traits.storm);
     match storm.filter(|_| !page.policy.always_alone) {
-        Some(Storm { digest_every, .. }) if window.is_some() => Release::Join(WINDOW_GATHERS.min(digest_every)),
+        Some(Storm { digest_every, .. }) if page.window.is_some() => Release::Join(WINDOW_GATHERS.min(digest_every)),
         Some(Storm { pages_per_minute, digest_every }) => {
             let full = known.load.pages_within_span(&page.team, now) >= pages_per_minute;
             if full || known.load.gathering(&page.team).is_some() {
@@ -83,6 +82,10 @@ pub(super) fn released(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
             Reason::JoinedDigest
         }
         Release::Keep(until) => {
+            let window = desk.rules.held_by(&page.windows, desk.now).map(|(_, window)| window.name.clone());
+            if let (Some(page), Some(window)) = (desk.page_mut(id), window) {
+                page.window = Some(window);
+            }
             desk.hold(id, until);
             Reason::Held
         }

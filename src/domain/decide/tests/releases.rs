@@ -41,7 +41,8 @@ fn judged(ways: &[Way]) -> Release {
     let until = at(if has(Grace) { GRACE_END } else { NOW });
     let held = Page {
         phase: Phase::Held { until },
-        window: (has(OpenWindow) || has(WindowOver)).then(|| "patching".to_owned()),
+        window: has(WindowOver).then(|| "patching".to_owned()),
+        windows: vec!["patching".to_owned()],
         ..page
     };
     let end = if has(OpenWindow) { WINDOW_END } else { NOW };
