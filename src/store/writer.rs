@@ -484,8 +484,12 @@ impl Writer {
             None => delivery.call.alert().cloned(),
         };
         if let Some(key) = key {
-            let known = Known { load: Arc::clone(&self.load), ..rows::known(connection, &key)? };
-            match catch_unwind(AssertUnwindSafe(|| (self.duties.record)(&known, finish, now))) {
+            // Gone before the load is changed: what is known of it would be a copy.
+            let judged = {
+                let known = Known { load: Arc::clone(&self.load), ..rows::known(connection, &key)? };
+                catch_unwind(AssertUnwindSafe(|| (self.duties.record)(&known, finish, now)))
+            };
+            match judged {
                 Ok(verdict) => {
                     rows::apply(connection, Some(&key), &verdict, now)?;
                     digests::weigh(Arc::make_mut(&mut self.load), &verdict, now);
