@@ -25,6 +25,16 @@ pub fn duties(rules: &Arc<ArcSwap<Rules>>, telemetry: &Arc<Telemetry>) -> Duties
     Duties {
         judge: Box::new(move |known, event, now| {
             let verdict = decide(&for_judge.load(), known, event, now);
+            for digest in &verdict.opened {
+                let page = verdict.pages.iter().find(|page| page.alert == digest.key);
+                tracing::warn!(
+                    event.id = %event.id,
+                    page.id = page.map(|page| page.id.as_str()),
+                    team = page.map(|page| page.team.as_str()),
+                    window = page.and_then(|page| page.window.as_deref()),
+                    "more pages than a person can read at once: a digest gathers them"
+                );
+            }
             for fault in &verdict.template_faults {
                 telemetry.template_failed(&fault.route);
                 tracing::warn!(event.id = %event.id, route = fault.route, "{fault}; run `check`");
