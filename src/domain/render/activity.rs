@@ -21,6 +21,7 @@ pub(super) fn activity_log(notification: &Notification) -> Said {
     let doing = operation.as_deref().map(operation_words);
     let words = message.as_deref().map(text::one_line);
     let mut said = Said { joint: ": ", has_place: true, severity: chosen_severity(notification), ..Said::default() };
+    said.scope = resource.clone().filter(|resource| text::resource_name(resource).is_some());
     let mut target = resource.clone();
     let mut first_line = None;
     // The operation is what is done only where a person or a program does something.
