@@ -12,6 +12,7 @@ mod story;
 mod summary;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 
 use tokio_util::sync::CancellationToken;
@@ -92,7 +93,8 @@ async fn perform(
     let story = async {
         let parts = Story::new(stage, tell).tell().await?;
         let rows = agree::settle(&stage.scene, &parts).await;
-        summary::show(stage, tell, &rows).await
+        let kinds: BTreeSet<&str> = parts.iter().filter_map(|part| part.kind).collect();
+        summary::show(stage, tell, &rows, kinds.len()).await
     };
     let agreed = tokio::select! {
         agreed = story => agreed?,

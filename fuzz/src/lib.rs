@@ -49,7 +49,8 @@ system_close = "close"
 pub static BARE: LazyLock<Rules> = LazyLock::new(|| {
     let team = |name: &str| {
         let account = AccountName::parse(name).expect("a name");
-        let traits = TeamTraits { account, has_api: name == "payments", own_user_id: Some("bridge".to_owned()) };
+        let own_user_id = Some("bridge".to_owned());
+        let traits = TeamTraits { account, has_api: name == "payments", own_user_id, storm: None };
         (TeamName::parse(name).expect("a name"), traits)
     };
     let traits = ConnectionTraits {
@@ -63,6 +64,7 @@ pub static BARE: LazyLock<Rules> = LazyLock::new(|| {
         fallback_team: TeamName::parse("ops").expect("a name"),
         teams: [team("ops"), team("payments")].into(),
         connections: [(contoso(), traits)].into(),
+        windows: Vec::new(),
     }
 });
 

@@ -88,4 +88,6 @@ fn name_of(arm_id: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod tests;

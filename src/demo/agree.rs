@@ -16,16 +16,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) name: String,
+    /// What kind of alert it is, if it is one.
+    pub(super) kind: Option<&'static str>,
     /// The Azure alert; none for a body that says nothing of an alert.
     pub(super) alert: Option<String>,
     /// External id of the first page.
     pub(super) page: String,
     pub(super) pages: usize,
+    /// A later alert of Azure's has said that it is over.
+    pub(super) over: bool,
 }
 
 impl Part {
-    pub(super) fn of_alert(name: String, alert: &str, pages: usize) -> Self {
-        Self { name, alert: Some(alert.to_owned()), page: page_id(alert), pages }
+    pub(super) fn of_alert(name: String, kind: &'static str, alert: &str, pages: usize) -> Self {
+        Self { name, kind: Some(kind), alert: Some(alert.to_owned()), page: page_id(alert), pages, over: false }
+    }
+
+    pub(super) fn is_over(&mut self) {
+        self.over = true;
     }
 }
 
@@ -113,6 +121,7 @@ fn look(state: &signl4::State, page: &signl4::Alert) -> Page {
 
 fn row(part: &Part, alert: Option<&azure::Alert>, pages: &[Page]) -> Row {
     let azure = match alert {
+        Some(alert) if part.over => format!("{}, over", alert.state.as_str()),
         Some(alert) if alert.condition == MonitorCondition::Resolved => format!("{}, resolved", alert.state.as_str()),
         Some(alert) => alert.state.as_str().to_owned(),
         None => "–".to_owned(),
@@ -123,7 +132,10 @@ fn row(part: &Part, alert: Option<&azure::Alert>, pages: &[Page]) -> Row {
         several => several.iter().map(|page| format!("{}: {}", page.team, words(page))).collect::<Vec<_>>().join("; "),
     };
     let disagreement = if pages.len() == part.pages {
-        alert.and_then(|alert| disagreement(alert.state, alert.condition, pages))
+        alert.and_then(|alert| {
+            let condition = if part.over { MonitorCondition::Resolved } else { alert.condition };
+            disagreement(alert.state, condition, pages)
+        })
     } else {
         Some(format!("{} pages instead of {}", pages.len(), part.pages))
     };
@@ -203,7 +215,14 @@ mod tests {
 
     #[test]
     fn a_second_page_is_a_disagreement_of_its_own() {
-        let part = Part { name: "disk".to_owned(), alert: None, page: "azmon:x".to_owned(), pages: 1 };
+        let part = Part {
+            name: "disk".to_owned(),
+            kind: Some("metric"),
+            alert: None,
+            page: "azmon:x".to_owned(),
+            pages: 1,
+            over: false,
+        };
         let pages = [page(AlertStatus::Open, None), page(AlertStatus::Open, None)];
         assert_eq!(row(&part, None, &pages).disagreement.as_deref(), Some("2 pages instead of 1"));
         assert_eq!(row(&part, None, &pages[..1]).disagreement, None);

@@ -134,8 +134,7 @@ impl<'o> Narrator<'o> {
     /// A page as it looks on the phone of the team.
     pub(super) fn page(&mut self, team: &str, page: &Alert, shown: Shown) -> io::Result<()> {
         let mut lines: Vec<(Option<Style>, String)> = Vec::new();
-        let urgent = page.title.starts_with("Sev0") || page.title.starts_with("Sev1");
-        let loud = if urgent { Style::Red } else { Style::Bold };
+        let loud = loudness(&page.title);
         lines.extend(wrap(&page.title, SCREEN).into_iter().map(|line| (Some(loud), line)));
         let mut texts = page.text.lines();
         let message: Vec<String> = match shown {
@@ -154,24 +153,51 @@ impl<'o> Narrator<'o> {
             Some(service) => format!(" {service} · team {team} "),
             None => format!(" team {team} "),
         };
-        let margin = " ".repeat(MARGIN);
-        let top = format!("╭─{label}{}╮", "─".repeat((SCREEN + 1).saturating_sub(width(&label))));
-        let bottom = format!("╰{}╯", "─".repeat(SCREEN + 2));
-        let side = self.styled(Style::Dim, "│");
-        let mut drawn = vec![format!("{margin}{}", self.styled(Style::Dim, &top))];
+        self.screen_top(&label)?;
         for (style, line) in lines {
-            let filled = format!("{line}{}", " ".repeat(SCREEN.saturating_sub(width(&line))));
-            let filled = style.map_or_else(|| filled.clone(), |style| self.styled(style, &filled));
-            drawn.push(format!("{margin}{side} {filled} {side}"));
+            self.screen_line("", style, &line)?;
         }
-        drawn.push(format!("{margin}{}", self.styled(Style::Dim, &bottom)));
-        self.line(&drawn.join("\n"))
+        self.screen_bottom()
+    }
+
+    /// The upper edge of a phone's screen.
+    pub(super) fn screen_top(&mut self, label: &str) -> io::Result<()> {
+        let top = format!("╭─{label}{}╮", "─".repeat((SCREEN + 1).saturating_sub(width(label))));
+        let top = self.styled(Style::Dim, &top);
+        self.line(&format!("{}{top}", " ".repeat(MARGIN)))
+    }
+
+    /// A title on a locked phone, and in the margin what kind of alert it is.
+    pub(super) fn screen_row(&mut self, kind: &str, title: &str) -> io::Result<()> {
+        let style = Some(loudness(title));
+        for (at, line) in wrap(title, SCREEN).into_iter().enumerate() {
+            self.screen_line(if at == 0 { kind } else { "" }, style, &line)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn screen_bottom(&mut self) -> io::Result<()> {
+        let bottom = self.styled(Style::Dim, &format!("╰{}╯", "─".repeat(SCREEN + 2)));
+        self.line(&format!("{}{bottom}", " ".repeat(MARGIN)))
+    }
+
+    fn screen_line(&mut self, margin: &str, style: Option<Style>, line: &str) -> io::Result<()> {
+        let margin = format!("{:<MARGIN$}", clip(margin, MARGIN - 1));
+        let side = self.styled(Style::Dim, "│");
+        let filled = format!("{line}{}", " ".repeat(SCREEN.saturating_sub(width(line))));
+        let filled = style.map_or_else(|| filled.clone(), |style| self.styled(style, &filled));
+        let margin = if margin.trim().is_empty() { margin } else { self.styled(Style::Blue, &margin) };
+        self.line(&format!("{margin}{side} {filled} {side}"))
     }
 
     /// The text in a style, where there is colour.
     pub(super) fn styled(&self, style: Style, text: &str) -> String {
         if self.colour { format!("\u{1b}[{}m{text}\u{1b}[0m", style.code()) } else { text.to_owned() }
     }
+}
+
+fn loudness(title: &str) -> Style {
+    if title.starts_with("Sev0") || title.starts_with("Sev1") { Style::Red } else { Style::Bold }
 }
 
 /// `9 ms`, `2.3 s`, `4 s`.

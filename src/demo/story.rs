@@ -1,5 +1,6 @@
 //! The story: what fires, who acts, and what is seen of it on both sides.
 
+mod kinds;
 mod ordinary;
 mod trouble;
 
@@ -30,7 +31,7 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
         self.there_and_back().await?;
         self.resolved_in_azure().await?;
         self.short_peaks().await?;
-        self.whatever_azure_says().await?;
+        self.every_kind().await?;
         self.nothing_falls_through().await?;
         self.outage().await?;
         Ok(self.parts)
@@ -66,8 +67,15 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
         };
         let severity = spec.severity;
         let name = named.replace('"', "");
+        let kind = match &spec.signal {
+            Signal::Metric(_) => "metric",
+            Signal::Log(_) => "log",
+            Signal::ServiceHealth(_) => "service health",
+            Signal::ActivityLog(_) => "activity log",
+            Signal::ResourceHealth(_) => "resource health",
+        };
         let id = self.stage.scene.azure.fire(spec)?;
-        self.parts.push(Part::of_alert(name, &id, pages));
+        self.parts.push(Part::of_alert(name, kind, &id, pages));
         self.tell.say(Who::Azure, &format!("fires Sev{severity} {named}"))?;
         Ok(id)
     }

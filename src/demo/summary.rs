@@ -10,18 +10,33 @@ const ROWS: usize = 2_000;
 const COLUMNS: [usize; 3] = [28, 13, 28];
 
 /// Shows the rows; true if the sides agree on all of them.
-pub(super) async fn show(stage: &Stage, tell: &mut Narrator<'_>, rows: &[Row]) -> Result<bool, DemoError> {
+pub(super) async fn show(
+    stage: &Stage,
+    tell: &mut Narrator<'_>,
+    rows: &[Row],
+    kinds: usize,
+) -> Result<bool, DemoError> {
     tell.heading("At the end, on both sides")?;
     let head = columns(["alert", "Azure", "SIGNL4"]);
     let head = tell.styled(Style::Bold, &format!("{head}  agree"));
     tell.line(&head)?;
+    // What is the same in every column shares a line.
+    let mut told: Vec<&Row> = Vec::new();
     for row in rows {
+        if told.contains(&row) {
+            continue;
+        }
+        told.push(row);
         let verdict = match &row.disagreement {
             None => tell.styled(Style::Green, "yes"),
             Some(_) => tell.styled(Style::Red, "NO"),
         };
         let mut phone = wrapped(&row.phone);
-        let first = columns([row.name.as_str(), row.azure.as_str(), phone.next().unwrap_or_default()]);
+        let name = match rows.iter().filter(|other| *other == row).count() {
+            0 | 1 => row.name.clone(),
+            several => format!("{several} × {}", row.name),
+        };
+        let first = columns([name.as_str(), row.azure.as_str(), phone.next().unwrap_or_default()]);
         tell.line(&format!("{first}  {verdict}"))?;
         for more in phone {
             tell.line(columns(["", "", more]).trim_end())?;
@@ -35,7 +50,7 @@ pub(super) async fn show(stage: &Stage, tell: &mut Narrator<'_>, rows: &[Row]) -
     let (dead, open) = (in_state("dead"), in_state("due") + in_state("leased"));
     let pages: usize = rows.iter().map(|row| row.pages).sum();
     tell.line(&format!(
-        "\n{} alerts, {pages} pages; {events} events stored, {} deliveries, {retries} retries;\n\
+        "\n{} alerts of {kinds} kinds, {pages} pages; {events} events stored, {} deliveries, {retries} retries;\n\
          {open} deliveries still owed, {dead} dead",
         rows.len(),
         deliveries.len(),

@@ -31,7 +31,28 @@ fn split_at_line<'t>(text: &'t str, words: &[&str]) -> (&'t str, &'t str) {
 async fn the_story_ends_with_both_sides_in_agreement() {
     let (agreed, text) = played(Wish { exit: true, speed: 20.0 }, &CancellationToken::new()).await;
     assert!(agreed, "{text}");
-    assert!(text.contains("agree on all 15 of them"), "{text}");
+    assert!(text.contains("agree on all 24 of them"), "{text}");
+    for (kind, title) in [
+        ("service health", "Service issue: Virtual Machines – connectivity failures in"),
+        ("resource health", "Unavailable: sql-prod-01/payments (platform)"),
+        ("activity log", "Restart virtual machine succeeded: vm-web-03, by"),
+        ("dynamic metric", "Sev2 HTTP 5xx 184 > expected 6.28 on app-orders-api"),
+        ("web test", "Sev0 Web test shop-home fails from 5 locations (> 2)"),
+        ("row of a log", "Sev2 new-exception-in-checkout: The payment provider did"),
+        ("log, old API", "Sev2 checkout-slow: Aggregated Value 3,912 > 2,500"),
+        ("Prometheus", "Sev2 KubePodCrashLooping: Pod restarts… (6 > 3) on"),
+        ("smart detector", "Sev3 Failure Anomalies: 14.3 % of 2,150 requests, normally"),
+        ("budget", "Budget payments-monthly: $12,380 forecast, 124 % of $10,000"),
+        ("older payload", "Sev1 CPU 97.2 % > 90 % on vm-web-03"),
+        ("test button", "[Test] Sev4 CPU 97.4 % > 90 % on test-vm"),
+    ] {
+        split_at_line(&text, &[kind, &format!("│ {title}")]);
+    }
+    // These, metrics and log searches.
+    let (_, kinds) = text.split_once(" alerts of ").unwrap();
+    let kinds: usize = kinds.split_once(" kinds").unwrap().0.parse().unwrap();
+    assert_eq!(kinds, 14, "at least twelve are promised");
+    split_at_line(&text, &["one of each kind", "New, over", "ended by Azure", "yes"]);
     assert!(!text.contains('\u{1b}'), "no colour where nobody looks");
     let wide = text.lines().find(|line| line.chars().count() > 80);
     assert_eq!(wide, None, "fits the narrowest of terminals");

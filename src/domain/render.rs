@@ -10,8 +10,9 @@ mod measured;
 mod others;
 pub mod template;
 mod text;
+mod title;
 
-use super::event::{Condition, Detail, Notification};
+use super::event::{Condition, Detail, Notification, Severity};
 use super::id::{ConnectionName, SubscriptionId};
 use super::timestamp::Timestamp;
 
@@ -84,7 +85,7 @@ impl Composed {
 
     /// The title with less room.
     fn title_within(&self, notification: &Notification, chars: usize) -> String {
-        title(notification, &self.said, chars)
+        title::title(notification, &self.said, chars)
     }
 
     fn closed(&self, message: &str) -> String {
@@ -97,21 +98,29 @@ impl Composed {
 struct Said {
     /// What it is about; shortened where the title is too long. Without one the rule's name stands in.
     lead: String,
+    /// Says more of `lead`; shortened first, and left out where too little of it would stay.
+    more: String,
     /// Between `lead` and `fact`.
     joint: &'static str,
     /// The measured value, or whatever else must not be cut off.
     fact: String,
+    /// The first of these that fits as a whole ends the title: `, by jane.doe@contoso.com`, else `, by jane.doe`.
+    tails: Vec<String>,
     /// What is affected, where the kind knows it better than the essentials do.
     resource: Option<String>,
     /// The title says where by itself, or there is no where.
     has_place: bool,
-    /// Severity says something for this kind: service and resource health always come as `Sev4`.
-    shows_severity: bool,
+    /// Where it says something: Azure itself sets `Sev4` on whatever comes from the activity log, however bad it is.
+    severity: Option<Severity>,
     /// The title says by itself that it is over.
     says_over: bool,
+    /// The rule's description says no more than `lines`.
+    hides_description: bool,
     /// What was tested, or how the state went.
     condition: Option<String>,
     lines: Vec<String>,
+    /// ARM id of what the portal can show where it has no page of the alert and the alert has no target.
+    scope: Option<String>,
     /// One link that leads deeper than the alert's own page, and its name.
     link: Option<(&'static str, String)>,
 }
@@ -135,12 +144,12 @@ pub fn compose(notification: &Notification, portal: &str) -> Composed {
         Detail::ResourceHealth { .. } => activity::resource_health(notification),
         Detail::Prometheus { .. } => others::prometheus(notification),
         Detail::SmartDetector { .. } => others::smart_detector(notification),
-        Detail::Budget { .. } => others::budget(notification),
+        Detail::Budget { .. } => others::budget(notification, portal),
         Detail::Generic { facts } => others::generic(notification, facts),
         Detail::Other => others::generic(notification, &[]),
     };
-    let title = title(notification, &said, TITLE_CHARS);
-    let resource = said.resource.clone().or_else(|| place(notification)).map(short);
+    let title = title::title(notification, &said, TITLE_CHARS);
+    let resource = said.resource.clone().or_else(|| title::place(notification)).map(short);
     let parameters = parameters(notification, &said, resource.as_ref(), portal);
     Composed {
         message: message(notification, &said, &title),
@@ -205,89 +214,43 @@ pub fn shown_time(time: Timestamp) -> String {
         .map_or_else(|_| time.to_string(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
-fn title(notification: &Notification, said: &Said, chars: usize) -> String {
-    let mut prefix = String::new();
-    if notification.is_test() {
-        prefix.push_str(TEST_MARK);
-        prefix.push(' ');
-    }
-    if notification.condition == Condition::Resolved && !said.says_over {
-        prefix.push_str("Resolved: ");
-    }
-    if let Some(severity) = notification.severity.filter(|_| said.shows_severity) {
-        prefix.push_str(severity.as_str());
-        prefix.push(' ');
-    }
-    let (mut lead, fact) = (text::one_line(&said.lead), text::one_line(&said.fact));
-    if lead.is_empty() && fact.is_empty() {
-        lead = subject(notification);
-    }
-    let joint = if lead.is_empty() || fact.is_empty() { "" } else { said.joint };
-    let place = said.resource.clone().or_else(|| place(notification)).filter(|place| {
-        !said.has_place && !place.is_empty() && !lead.contains(place.as_str()) && !fact.contains(place.as_str())
-    });
-    let on = if place.is_some() { " on " } else { "" };
-    let place = place.unwrap_or_default();
-    // What is measured stays whole; what it is about and where share the rest, the shorter of them unharmed.
-    let length = |text: &str| text.chars().count();
-    let fixed: usize = [prefix.as_str(), joint, &fact, on].into_iter().map(length).sum();
-    let room = chars.saturating_sub(fixed);
-    let place_room = length(&place).min(room.saturating_sub(length(&lead)).max(room / 2));
-    let lead = text::clip(&lead, room.saturating_sub(place_room));
-    let place = text::clip(&place, place_room);
-    text::clip(&[prefix.as_str(), &lead, joint, &fact, on, &place].concat(), chars)
-}
-
-/// What the alert is about, when its kind has no phrase of its own: the rule, else the service.
-fn subject(notification: &Notification) -> String {
-    notification
-        .rule
-        .as_deref()
-        .or(notification.monitoring_service.as_deref())
-        .map(text::one_line)
-        .filter(|subject| !subject.is_empty())
-        .unwrap_or_else(|| "Azure alert without details".to_owned())
-}
-
-/// What is affected, short: the item that Azure names, else the name of the target; a part with its whole,
-/// `sql-prod-01/payments`.
-fn place(notification: &Notification) -> Option<String> {
-    let items: Vec<String> =
-        notification.items.iter().map(|item| text::one_line(text::arm_name(item).unwrap_or(item))).collect();
-    let targets = notification.targets.iter().filter_map(|target| text::resource_name(target));
-    let names: Vec<String> = if items.is_empty() { targets.map(str::to_owned).collect() } else { items };
-    let first = names.first().filter(|name| !name.is_empty())?;
-    let whole = notification.targets.iter().find_map(|target| text::parent_name(target, first));
-    let first = whole.map_or_else(|| first.clone(), |whole| format!("{whole}/{first}"));
-    match names.len().saturating_sub(1) {
-        0 => Some(first),
-        more => Some(format!("{first} +{more}")),
-    }
-}
-
 fn message(notification: &Notification, said: &Said, title: &str) -> String {
+    let resolved = notification.condition == Condition::Resolved;
     let mut lines: Vec<String> = Vec::new();
-    if let Some(description) = &notification.description {
+    if resolved {
+        lines.extend(resolved_line(notification));
+    } else if let Some(description) = notification.description.as_ref().filter(|_| !said.hides_description) {
+        // Of what is over, nobody needs to read that it fails.
         lines.push(text::clip(description, 600));
     }
     for line in said.lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()) {
-        // Neither the title nor a line before is said again.
-        if !title.contains(line) && !lines.iter().any(|before| before == line) {
+        // Neither the title nor a parameter nor a line before is said again.
+        let told = title.contains(line) || said.condition.as_deref() == Some(line);
+        if !told && !lines.iter().any(|before| before == line) {
             lines.push(line.to_owned());
         }
-    }
-    if let Some(resolved_at) = notification.resolved_at.filter(|_| notification.condition == Condition::Resolved) {
-        lines.push(format!("Resolved {}", shown_time(resolved_at)));
     }
     lines.extend(
         notification.custom.iter().take(CUSTOM_SHOWN).map(|(name, value)| text::fact(name, value, PARAMETER_CHARS)),
     );
     let mut body = text::clip(&text::lines(&lines), MESSAGE_CHARS);
-    if body.is_empty() {
+    if body.is_empty() && resolved {
+        "Azure says that it is over.".clone_into(&mut body);
+    } else if let Some((name, _)) = said.link.as_ref().filter(|_| body.is_empty()) {
+        body = format!("Azure sent no further details; see the link \"{name}\".");
+    } else if body.is_empty() {
         let of = notification.id.subscription().map(|id| format!(" of subscription {}", text::clip(id.as_str(), 64)));
         body = format!("Azure sent no details; look at the alerts{} in the Azure portal.", of.unwrap_or_default());
     }
     body
+}
+
+/// `Resolved 2026-11-24 03:31 UTC, after 31 min`.
+fn resolved_line(notification: &Notification) -> Option<String> {
+    let resolved_at = notification.resolved_at?;
+    let lasted = notification.fired_at.map(|fired_at| resolved_at.since(fired_at)).filter(|lasted| !lasted.is_zero());
+    let after = lasted.map(|lasted| format!(", after {}", text::span(lasted))).unwrap_or_default();
+    Some(format!("Resolved {}{after}", shown_time(resolved_at)))
 }
 
 /// One line where an acknowledgement on the phone will not change the alert in Azure.
@@ -318,9 +281,9 @@ fn parameters(
     let link = notification
         .id
         .portal_link(portal)
-        .or_else(|| target.map(|target| format!("{portal}/#resource{}", text::url_path(target))));
+        .or_else(|| target.or(said.scope.as_ref()).map(|id| format!("{portal}/#resource{}", text::url_path(id))));
     [
-        ("Severity", notification.severity.map(|severity| severity.as_str().to_owned())),
+        ("Severity", said.severity.map(|severity| severity.as_str().to_owned())),
         ("Resource", resource.cloned()),
         ("Condition", said.condition.clone().map(short)),
         ("Fired", notification.fired_at.map(shown_time)),

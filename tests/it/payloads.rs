@@ -1,27 +1,37 @@
 //! Every payload through the real door: what SIGNL4 holds afterwards is what the renderer said, and a spoiled payload is
 //! a page or has a verdict with a name.
 //!
-//! `BRIDGE_SAMPLES` may name a folder of further payloads of Azure; each `.json` below it goes the same ways.
+//! Published payloads go the same ways, where their folder is at hand; `payloads/samples.toml` says what is expected of
+//! each.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use signl4_azure_bridge::azure::parse::parse;
+use signl4_azure_bridge::domain::event::Condition;
 use signl4_azure_bridge::domain::id::{AlertKey, SubscriptionId};
 use signl4_azure_bridge::domain::page::{Ending, Phase};
-use signl4_azure_bridge::domain::render::render;
+use signl4_azure_bridge::domain::render::{Rendered, render};
 use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric};
 use signl4_azure_bridge::simulator::scene::SUBSCRIPTION;
+use signl4_azure_bridge::simulator::signl4::Alert;
 use signl4_azure_bridge::store::EventRow;
 
-use crate::requirements::skipped;
+use self::published::{Sample, missing};
 use crate::town::Town;
 
 #[path = "../../src/lenient/mutate.rs"]
 mod mutate;
+#[path = "../../src/azure/parse/samples.rs"]
+mod published;
+
+/// What is expected of each published payload, by its name.
+const EXPECTED: &str = include_str!("payloads/samples.toml");
 
 /// The subscription of our fixtures; the simulated Azure has another one.
 const FIXTURES: &str = "4b7d9c12-6e0f-4a58-b3c1-92f5d8e7a604";
@@ -67,22 +77,10 @@ fn fixtures(side: &str) -> Vec<Payload> {
     below(&folder).into_iter().map(payload).collect()
 }
 
-/// Payloads from elsewhere, whatever their subscription; a bare context is put into an envelope.
+/// Published payloads, moved into the subscription that the connection lists.
 fn samples() -> Vec<Payload> {
-    let Some(folder) = std::env::var_os("BRIDGE_SAMPLES") else {
-        skipped("SKIPPED: BRIDGE_SAMPLES names no folder of further payloads");
-        return Vec::new();
-    };
-    let payload = |path: PathBuf| {
-        let name = path.display().to_string();
-        let mut value: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).expect(&name);
-        if let Some(context) = value.get("alertContext") {
-            let rule = path.file_stem().unwrap().to_str().unwrap();
-            let id = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.AlertsManagement/alerts/{rule}");
-            value = json!({"schemaId": "azureMonitorCommonAlertSchema", "data": {
-                "essentials": {"alertId": id, "alertRule": rule, "severity": "Sev2"}, "alertContext": context}});
-        }
-        let mut body = value.to_string();
+    let moved = |Sample { name, body }: Sample| {
+        let mut body = body.to_string();
         let parsed = parse(body.as_bytes()).expect(&name);
         let of_somebody = |id: &&SubscriptionId| id.as_str() != SubscriptionId::TEST;
         if let Some(id) = parsed.id.subscription().filter(of_somebody) {
@@ -90,9 +88,7 @@ fn samples() -> Vec<Payload> {
         }
         Payload { name, body }
     };
-    let samples: Vec<Payload> = below(Path::new(&folder)).into_iter().map(payload).collect();
-    assert!(!samples.is_empty(), "no payload in {}", folder.display());
-    samples
+    published::samples().into_iter().map(moved).collect()
 }
 
 fn replace_ignoring_case(text: &str, from: &str, to: &str) -> String {
@@ -121,59 +117,133 @@ fn beginning(name: &str) -> String {
     name.replace("incident-mitigated", "incident").replace("health-available", "health-unavailable")
 }
 
-async fn hear_beginning(town: &Town, name: &str) {
-    let beginning = beginning(name);
-    if beginning != name
-        && let Some(fixture) = fixtures("azure").into_iter().find(|fixture| fixture.name == beginning)
-    {
-        assert_eq!(town.post(&town.azure_url(), fixture.body).await.status(), 200);
+async fn hear_beginning(town: &Town, payload: &Payload) {
+    let beginning = beginning(&payload.name);
+    let fixture = fixtures("azure").into_iter().find(|fixture| fixture.name == beginning);
+    let began = fixture.map(|fixture| fixture.body).or_else(|| {
+        let mut body: Value = serde_json::from_str(&payload.body).unwrap();
+        *body.pointer_mut("/data/essentials/monitorCondition")? = json!("Fired");
+        Some(body.to_string())
+    });
+    let ends = beginning != payload.name
+        || parse(payload.body.as_bytes()).is_ok_and(|parsed| parsed.condition == Condition::Resolved);
+    if let Some(body) = began.filter(|_| ends) {
+        assert_eq!(town.post(&town.azure_url(), body).await.status(), 200);
         town.settle().await;
     }
 }
 
-/// Posts one payload to a town of its own; returns what the store and SIGNL4 then have of it.
-async fn arrive(payload: &Payload) -> String {
+/// What the bridge and SIGNL4 have of one payload.
+struct Arrived {
+    /// `fired → raised`
+    verdict: String,
+    alert: String,
+    rendered: Rendered,
+    pages: Vec<Alert>,
+}
+
+/// Posts one payload to a town of its own.
+async fn arrive(payload: &Payload) -> Arrived {
     let town = Town::new().await;
     town.scene.azure.remove_webhooks();
-    hear_beginning(&town, &payload.name).await;
-    let expected = render(&parse(payload.body.as_bytes()).unwrap(), PORTAL);
+    hear_beginning(&town, payload).await;
+    let rendered = render(&parse(payload.body.as_bytes()).unwrap(), PORTAL);
     assert_eq!(town.post(&town.azure_url(), payload.body.clone()).await.status(), 200, "{}", payload.name);
     town.settle().await;
 
     let event = azure_events(&town).await.pop().unwrap();
     let alert = event.alert.clone().unwrap();
-    let mut shown = format!("{}\n  {} → {}, {alert}\n", payload.name, event.kind, event.reason);
-    for page in town.scene.signl4.alerts() {
-        if event.reason == "raised" {
-            assert_eq!(page.external_id, Some(format!("azmon:{alert}")), "{}", payload.name);
-            let parameters: Map<String, Value> =
-                expected.parameters.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-            assert_eq!((&page.title, &page.text), (&expected.title, &expected.message), "{}", payload.name);
-            assert_eq!(page.parameters, parameters, "{}", payload.name);
-        }
-        let names: Vec<&str> = page.parameters.keys().map(String::as_str).collect();
-        writeln!(shown, "  {}: {}\n  {}", json!(page.status).as_str().unwrap(), page.title, names.join(", ")).unwrap();
+    let pages = town.scene.signl4.alerts();
+    for page in pages.iter().filter(|_| event.reason == "raised") {
+        assert_eq!(page.external_id, Some(format!("azmon:{alert}")), "{}", payload.name);
+        let parameters: Map<String, Value> =
+            rendered.parameters.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        assert_eq!((&page.title, &page.text), (&rendered.title, &rendered.message), "{}", payload.name);
+        assert_eq!(page.parameters, parameters, "{}", payload.name);
     }
     town.close().await;
-    shown
+    Arrived { verdict: format!("{} → {}", event.kind, event.reason), alert, rendered, pages }
 }
 
 #[tokio::test]
 async fn every_fixture_arrives_in_signl4_as_golden() {
     let mut table = String::new();
     for fixture in fixtures("azure") {
-        table.push_str(&arrive(&fixture).await);
+        let arrived = arrive(&fixture).await;
+        writeln!(table, "{}\n  {}, {}", fixture.name, arrived.verdict, arrived.alert).unwrap();
+        for page in arrived.pages {
+            let names: Vec<&str> = page.parameters.keys().map(String::as_str).collect();
+            let status = json!(page.status);
+            writeln!(table, "  {}: {}\n  {}", status.as_str().unwrap(), page.title, names.join(", ")).unwrap();
+        }
     }
     insta::with_settings!({ omit_expression => true }, {
         insta::assert_snapshot!("every_fixture_arrives_in_signl4_as_golden", table);
     });
 }
 
+/// What a person who has read a published payload expects of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    /// Which `Detail` it is.
+    kind: String,
+    verdict: String,
+    /// `SUBSCRIPTION:` and the last segment of the alert's id; `digest` where there is no such id.
+    key: String,
+    write_back: bool,
+    /// How the page in SIGNL4 is at the end; `none` where nobody is paged.
+    page: String,
+    title: String,
+    parameters: Vec<String>,
+}
+
+impl Expected {
+    fn compare(&self, sample: &Payload, arrived: &Arrived) {
+        let name = &sample.name;
+        let parsed = parse(sample.body.as_bytes()).unwrap();
+        assert_eq!(json!(parsed.detail)["kind"], json!(self.kind), "{name}");
+        assert_eq!(parsed.id.is_writable(), self.write_back, "{name}");
+        if self.key == "digest" {
+            assert!(arrived.alert.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}: {}", arrived.alert);
+        } else {
+            assert_eq!(arrived.alert, self.key.replace("SUBSCRIPTION", SUBSCRIPTION), "{name}");
+        }
+        let page = match arrived.pages.as_slice() {
+            [] => json!("none"),
+            [page] => json!(page.status),
+            several => panic!("{name}: {} pages", several.len()),
+        };
+        let shown: Vec<&str> = arrived.rendered.parameters.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            (arrived.verdict.as_str(), page, arrived.rendered.title.as_str(), shown),
+            (
+                self.verdict.as_str(),
+                json!(self.page),
+                self.title.as_str(),
+                self.parameters.iter().map(String::as_str).collect()
+            ),
+            "{name}"
+        );
+    }
+}
+
 #[tokio::test]
-async fn samples_from_elsewhere_arrive_in_signl4() {
-    for sample in samples() {
-        let shown = arrive(&sample).await;
-        assert!(["→ raised", "→ resolved"].iter().any(|verdict| shown.contains(verdict)), "{shown}");
+async fn published_payloads_arrive_in_signl4_as_expected() {
+    let mut expected: BTreeMap<String, Expected> = toml::from_str(EXPECTED).unwrap();
+    let samples = samples();
+    for sample in &samples {
+        let arrived = arrive(sample).await;
+        if let Some(expected) = expected.remove(&sample.name) {
+            expected.compare(sample, &arrived);
+            continue;
+        }
+        missing(&format!("nothing is expected of {} in tests/it/payloads/samples.toml", sample.name));
+        let known = ["fired → raised", "fired → resolved_without_page", "resolved → resolved"];
+        assert!(known.contains(&arrived.verdict.as_str()), "{}: {}", sample.name, arrived.verdict);
+    }
+    for name in expected.keys().filter(|_| !samples.is_empty()) {
+        missing(&format!("the payload {name} is not among those at hand"));
     }
 }
 
@@ -243,9 +313,8 @@ async fn spoiled_alerts_are_pages_or_have_a_named_verdict() {
         let shown = format!("{event:?}\n{}", String::from_utf8_lossy(body));
         let alert = event.alert.clone().unwrap_or_default();
         let known = town.bridge.store.known(AlertKey::stored(alert)).await.unwrap();
-        let of_alert = |page: &&signl4_azure_bridge::simulator::signl4::Alert| {
-            known.pages.iter().any(|known| page.external_id.as_deref() == Some(known.id.as_str()))
-        };
+        let of_alert =
+            |page: &&Alert| known.pages.iter().any(|known| page.external_id.as_deref() == Some(known.id.as_str()));
         let pages: Vec<_> = pages.iter().filter(of_alert).collect();
         // Fired and Resolved may come in the same instant: then nobody is woken.
         let overtaken = Phase::Ended { why: Ending::ResolvedBeforeSent };

@@ -55,6 +55,36 @@ location   = { table = { "vm-web-*" = "52.52, 13.405" } }
 }
 
 #[tokio::test]
+async fn a_place_comes_from_a_tag_or_from_a_table() {
+    let routes = r#"
+[[route]]
+name     = "by tag"
+match    = { severity = "Sev1" }
+team     = "ops"
+location = "{{ custom.place | default('') }}"
+
+[[route]]
+name     = "by table"
+team     = "ops"
+location = { property = "site", table = { west = "52.52,13.40", "north-*" = "53.55, 9.99" } }
+"#;
+    let town = Town::with(Plan { routes, ..Plan::default() }).await;
+    for (severity, name, value, place) in [
+        (1, "place", "48.14, 11.58", Some("48.14,11.58")),
+        (1, "place", "on the moon", None),
+        (1, "other", "48.14,11.58", None),
+        (2, "site", "west", Some("52.52,13.40")),
+        (2, "site", "North-3", Some("53.55,9.99")),
+        (2, "site", "south", None),
+    ] {
+        let alert = town.scene.azure.fire(cpu().severity(severity).custom_property(name, value)).unwrap();
+        town.settle().await;
+        assert_eq!(town.page(&alert).location.as_deref(), place, "{name} = {value}");
+    }
+    town.close().await;
+}
+
+#[tokio::test]
 async fn a_template_that_fails_pages_in_the_built_in_words_and_is_counted() {
     let routes = r#"
 [[route]]
@@ -161,5 +191,46 @@ fn explain_shows_the_variables_and_what_fails() {
         "  \"Message\": \"Web tier is short of processor; orders slow down.",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn explain_shows_route_variables_verdict_and_page_of_every_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let bridge = "[azure.contoso]\nsubscriptions = [\"4b7d9c12-6e0f-4a58-b3c1-92f5d8e7a604\"]\n[signl4.ops]\nsecret = \"opssecret99\"\n";
+    std::fs::write(folder.path().join("bridge.toml"), bridge).unwrap();
+    std::fs::create_dir(folder.path().join("routes")).unwrap();
+    std::fs::write(folder.path().join("routes/a.toml"), "[[route]]\nname = \"all\"\nteam = \"ops\"\n").unwrap();
+    let config = Config::load(&folder.path().join("bridge.toml"), None, &BTreeMap::new()).unwrap();
+    let explained = |body: &[u8]| {
+        let mut out = Vec::new();
+        explain(&config, body, None, start_of_time(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/azure");
+    for entry in std::fs::read_dir(fixtures).unwrap() {
+        let path = entry.unwrap().path();
+        let body = std::fs::read(&path).unwrap();
+        let text = explained(&body);
+        let title = compose(&parse(&body).unwrap(), "https://portal.azure.com").title;
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        // What ends a page has none of its own.
+        let ends = text.contains("\nVerdict     resolved");
+        let sent = text.contains(&format!("  \"Title\": {},\n", serde_json::json!(title)));
+        assert!(sent || ends, "{name}\n{text}");
+        for line in
+            ["Alert       ", "\nRoutes\n  → all (a.toml:1): takes it\n", "\nVerdict     ", "Variables for templates\n"]
+        {
+            assert!(text.contains(line), "{name}: {line:?}\n{text}");
+        }
+        let own_words = serde_json::json!(title.trim_start_matches("[Test] "));
+        assert!(text.contains(&format!("  title = {own_words}\n")), "{name}\n{text}");
+    }
+    for unreadable in [&b""[..], b"{", b"[]", b"null", b"\xff\xfe", b"{\"data\": {}}"] {
+        let text = explained(unreadable);
+        assert!(
+            text.starts_with("Unreadable: ") && text.contains("POST https://connect.signl4.com/webhook/"),
+            "{text}"
+        );
     }
 }

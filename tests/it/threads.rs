@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Health, Metric};
-use signl4_azure_bridge::simulator::scene::JANE;
+use signl4_azure_bridge::domain::id::AlertKey;
+use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Health, Incident, Metric};
+use signl4_azure_bridge::simulator::calls::Operation;
+use signl4_azure_bridge::simulator::scene::{JANE, SUBSCRIPTION};
 use signl4_azure_bridge::simulator::signl4::AlertStatus;
 
 use crate::town::{Plan, Town};
@@ -44,6 +46,99 @@ async fn repeats_share_a_page_over_a_restart_and_follow_it_in_azure() {
     let fourth = town.scene.azure.fire(cpu()).unwrap();
     town.settle().await;
     town.page(&fourth);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn what_fires_again_is_counted_until_it_was_quiet() {
+    let town = Town::with(Plan { routes: COUNTING, ..Plan::default() }).await;
+    let first = town.scene.azure.fire(cpu()).unwrap();
+    town.settle().await;
+    for joined in 1..=3 {
+        town.after(Duration::from_mins(29)).await;
+        town.scene.azure.fire(cpu()).unwrap();
+        town.settle().await;
+        let known = town.bridge.store.known(AlertKey::stored(format!("{SUBSCRIPTION}:{first}"))).await.unwrap();
+        assert_eq!(known.alert.unwrap().joined, joined);
+    }
+    assert_eq!(town.scene.signl4.alerts().len(), 1, "the quiet period counts from the last of them");
+    town.after(Duration::from_mins(31)).await;
+    let news = town.scene.azure.fire(cpu()).unwrap();
+    town.settle().await;
+    assert_eq!(town.page(&news).title, town.page(&first).title, "after it the same is news");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_service_issue_is_one_page_through_its_stages() {
+    let town = Town::new().await;
+    let stage = |stage: &str| {
+        let incident = Incident { stage: stage.to_owned(), ..Incident::default() };
+        AlertSpec::service_health("Azure service issues", incident)
+    };
+    let first = town.scene.azure.fire(stage("Active")).unwrap();
+    town.settle().await;
+    let title = town.page(&first).title;
+    assert_eq!(title, "Service issue: SQL Database, West Europe – Connection failures in West Europe");
+    town.after(Duration::from_hours(3)).await;
+    town.scene.azure.fire(stage("Mitigated")).unwrap();
+    town.settle().await;
+    let notes: Vec<String> = town.page(&first).notes().iter().map(|note| (*note).to_owned()).collect();
+    assert!(
+        matches!(notes.as_slice(), [note] if note.starts_with("Mitigated: service issue: SQL Database")),
+        "{notes:?}"
+    );
+    assert_eq!(town.page(&first).status, AlertStatus::Open);
+    town.after(Duration::from_hours(3)).await;
+    town.scene.azure.fire(stage("Resolved")).unwrap();
+    town.settle().await;
+    assert_eq!(town.page(&first).status, AlertStatus::Closed, "although Azure calls it Fired");
+    town.after(Duration::from_hours(48)).await;
+    town.scene.azure.fire(stage("RCA")).unwrap();
+    town.settle().await;
+    assert_eq!(town.scene.signl4.alerts().len(), 1, "the report wakes nobody");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_service_issue_that_gets_worse_is_paged_anew() {
+    let town = Town::new().await;
+    let stage = |stage: &str| {
+        let incident =
+            Incident { stage: stage.to_owned(), incident_type: "Maintenance".to_owned(), ..Incident::default() };
+        AlertSpec::service_health("Azure service issues", incident)
+    };
+    let planned = town.scene.azure.fire(stage("Planned")).unwrap();
+    town.settle().await;
+    town.after(Duration::from_hours(24)).await;
+    town.scene.azure.fire(stage("InProgress")).unwrap();
+    town.settle().await;
+    let pages = town.pages(&planned);
+    let states: Vec<AlertStatus> = pages.iter().map(|page| page.status).collect();
+    assert_eq!(states, [AlertStatus::Closed, AlertStatus::Open]);
+    assert!(pages[0].title.starts_with("Maintenance 2026-11-24 "), "{}", pages[0].title);
+    assert!(pages[1].title.starts_with("Started: planned maintenance: "), "{}", pages[1].title);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn each_test_of_an_action_group_is_a_page_and_none_goes_back() {
+    let town = Town::new().await;
+    town.scene.azure.fire_test();
+    town.settle().await;
+    town.after(Duration::from_mins(5)).await;
+    town.scene.azure.fire_test();
+    town.settle().await;
+    let pages = town.scene.signl4.alerts();
+    assert_eq!(pages.len(), 2, "the ids of tests are the same each time");
+    for page in &pages {
+        assert!(page.title.starts_with("[Test] "), "{}", page.title);
+        assert!(page.text.ends_with("Test notification: acknowledging it will not reach Azure."), "{}", page.text);
+        town.scene.signl4.acknowledge(&page.id, JANE, None).unwrap();
+    }
+    town.settle().await;
+    let changes = town.scene.azure.read(|state| state.calls_of(Operation::ChangeState).count());
+    assert_eq!(changes, 0, "no such alert exists");
     town.close().await;
 }
 

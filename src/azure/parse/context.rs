@@ -92,7 +92,11 @@ pub(super) fn budget(data: &Object<'_>) -> Detail {
         spent: data.first_text(&["SpentAmount", "SpendingAmount"]),
         forecast_total: data.text("ForecastedTotalForPeriod"),
         unit: data.text("Unit"),
-        scope: data.first_text(&["Scope", "ResourceGroup", "SubscriptionName"]),
+        scope: data.text("Scope").or_else(|| {
+            let named: Vec<String> =
+                ["ResourceGroup", "SubscriptionName"].iter().filter_map(|name| data.text(name)).collect();
+            (!named.is_empty()).then(|| named.join(", "))
+        }),
     }
 }
 

@@ -10,6 +10,10 @@ const CRITERIA: usize = 10;
 const DIMENSIONS: usize = 20;
 const ROWS: usize = 3;
 const COLUMNS: usize = 8;
+/// Rows of a table among which the measured value is looked for.
+const ROWS_READ: usize = 1_000;
+/// The column that the query of a rule of the kind `Metric measurement` has to give.
+const MEASURED: &str = "AggregatedValue";
 
 /// `{conditionType, condition: {windowSize, allOf: […]}}`.
 pub(super) fn condition(context: &Object<'_>) -> Detail {
@@ -101,13 +105,21 @@ fn results_link(object: &Object<'_>) -> Option<String> {
 pub(super) fn log_v1(object: &Object<'_>) -> Detail {
     // `ResultCount` is compared with the threshold only where rows are counted.
     let measures = object.text("AlertType").is_some_and(|kind| kind.to_ascii_lowercase().starts_with("metric"));
+    let operator = object.first_text(&["Operator", "AlertThresholdOperator"]);
+    let dimensions = dimensions(object, "Dimensions");
+    let table = table(object);
+    let measured = if measures { furthest(&table, &dimensions, operator.as_deref()) } else { None };
+    let (value, rows) = match measured {
+        Some((value, row)) => (Some(value), vec![row]),
+        None => (object.number("ResultCount").filter(|_| !measures), table),
+    };
     let criterion = Criterion {
-        metric: measures.then(|| "AggregatedValue".to_owned()),
-        operator: object.first_text(&["Operator", "AlertThresholdOperator"]),
+        metric: measures.then(|| MEASURED.to_owned()),
+        operator,
         threshold: object.first_text(&["Threshold", "AlertThresholdValue"]),
         aggregation: (!measures).then(|| "Count".to_owned()),
-        value: object.number("ResultCount").filter(|_| !measures),
-        dimensions: dimensions(object, "Dimensions"),
+        value,
+        dimensions,
         ..Criterion::default()
     };
     let seconds = object.whole_number("SearchIntervalInSeconds").or_else(|| {
@@ -120,12 +132,32 @@ pub(super) fn log_v1(object: &Object<'_>) -> Detail {
         window: seconds.filter(|seconds| *seconds > 0).map(|seconds| format!("PT{seconds}S")),
         query: object.text("SearchQuery").map(|query| cut(&query, QUERY_CHARS)),
         link: results_link(object),
-        rows: table_rows(object),
+        rows: rows.into_iter().map(shown).filter(|row| !row.is_empty()).take(ROWS).collect(),
     }
 }
 
+/// The measured value that is furthest beyond the threshold, with its row, among those of the alert's dimensions.
+fn furthest(
+    rows: &[Vec<(String, String)>],
+    dimensions: &[(String, String)],
+    operator: Option<&str>,
+) -> Option<(f64, Vec<(String, String)>)> {
+    let column = |row: &[(String, String)], name: &str| {
+        row.iter().find(|(column, _)| column.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+    };
+    let of_alert = |row: &&Vec<(String, String)>| {
+        dimensions.iter().all(|(name, value)| column(row, name).is_none_or(|found| found == *value))
+    };
+    let below = operator.is_some_and(|operator| operator.to_ascii_lowercase().contains("less"));
+    rows.iter()
+        .filter(of_alert)
+        .filter_map(|row| Some((column(row, MEASURED)?.parse().ok().filter(|value: &f64| value.is_finite())?, row)))
+        .max_by(|(one, _), (other, _)| if below { other.total_cmp(one) } else { one.total_cmp(other) })
+        .map(|(value, row)| (value, row.clone()))
+}
+
 /// The first rows of `SearchResults.tables[0]`: columns with names, rows without.
-fn table_rows(object: &Object<'_>) -> Vec<Vec<(String, String)>> {
+fn table(object: &Object<'_>) -> Vec<Vec<(String, String)>> {
     let results = ["SearchResults", "SearchResult"].into_iter().find(|name| object.has(name)).unwrap_or_default();
     let results = object.object(results);
     let tables = results.list("tables");
@@ -137,13 +169,15 @@ fn table_rows(object: &Object<'_>) -> Vec<Vec<(String, String)>> {
         columns.iter().map(|column| Object::of(column).and_then(|column| column.text("name"))).collect();
     let named = |row: &Value| -> Vec<(String, String)> {
         let cells = row.as_array().map(Vec::as_slice).unwrap_or_default();
-        columns
-            .iter()
-            .zip(cells)
-            .filter_map(|(name, cell)| Some((cut(name.as_deref()?, 128), cut(&lenient::text(cell)?, 500))))
-            .filter(|(name, _)| !matches!(name.as_str(), "$table" | "TenantId"))
-            .take(COLUMNS)
-            .collect()
+        columns.iter().zip(cells).filter_map(|(name, cell)| Some((name.clone()?, lenient::text(cell)?))).collect()
     };
-    table.list("rows").iter().take(ROWS).map(|row| named(row)).filter(|row| !row.is_empty()).collect()
+    table.list("rows").iter().take(ROWS_READ).map(|row| named(row)).collect()
+}
+
+fn shown(row: Vec<(String, String)>) -> Vec<(String, String)> {
+    row.into_iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "$table" | "TenantId"))
+        .take(COLUMNS)
+        .map(|(name, value)| (cut(&name, 128), cut(&value, 500)))
+        .collect()
 }

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::samples::{Sample, samples};
 use super::*;
 use crate::domain::event::{Condition, Detail, Severity};
 use crate::domain::render::render;
@@ -15,6 +16,11 @@ use crate::lenient::mutate::{Mutation, mutations, places, spoil};
 const PORTAL: &str = "https://portal.azure.com";
 
 static FIXTURES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(read_fixtures);
+/// The fixtures, and the published payloads where they are at hand.
+static BODIES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let samples = samples().into_iter().map(|sample| sample.body.to_string().into_bytes());
+    fixtures().iter().map(|(_, body)| body.clone()).chain(samples).collect()
+});
 
 fn fixtures() -> &'static [(String, Vec<u8>)] {
     &FIXTURES
@@ -267,8 +273,7 @@ proptest! {
 
     #[test]
     fn spoiled_fixtures_are_pages_or_named_errors(at in any::<usize>(), mutations in mutations()) {
-        let fixtures = fixtures();
-        let mut value: Value = serde_json::from_slice(&fixtures[at % fixtures.len()].1).unwrap();
+        let mut value: Value = serde_json::from_slice(&BODIES[at % BODIES.len()]).unwrap();
         spoil(&mut value, &mutations);
         check(value.to_string().as_bytes());
     }
@@ -279,8 +284,7 @@ proptest! {
         end in any::<usize>(),
         bytes in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..8),
     ) {
-        let fixtures = fixtures();
-        let mut body = fixtures[at % fixtures.len()].1.clone();
+        let mut body = BODIES[at % BODIES.len()].clone();
         for (at, byte) in bytes {
             let length = body.len();
             body[at % length] = byte;
@@ -312,32 +316,15 @@ fn no_single_member_is_needed() {
     }
 }
 
-/// Bodies from elsewhere, for looking at: `BRIDGE_SAMPLES` names a folder, `BRIDGE_SAMPLES_PAGES` a file to write the
-/// pages to. A bare context is put into an envelope.
+/// Published payloads; `BRIDGE_SAMPLES_PAGES` names a file to write their pages to, for reading.
 #[test]
 fn samples_from_elsewhere_are_pages() {
-    let Some(folder) = std::env::var_os("BRIDGE_SAMPLES") else { return };
-    let mut folders = vec![std::path::PathBuf::from(folder)];
     let mut pages = String::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let Ok(value) = serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()) else { continue };
-            let body = match value.get("alertContext") {
-                Some(context) => {
-                    let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-                    common(&json!({"alertId": ALERT, "alertRule": stem, "severity": "Sev2"}), context)
-                }
-                None => value.to_string().into_bytes(),
-            };
-            check(&body);
-            writeln!(pages, "##### {}\n{}", path.display(), shown(&body)).unwrap();
-            assert!(parse(&body).is_ok(), "{}", path.display());
-        }
+    for Sample { name, body } in samples() {
+        let body = body.to_string().into_bytes();
+        check(&body);
+        writeln!(pages, "##### {name}\n{}", shown(&body)).unwrap();
+        assert!(parse(&body).is_ok(), "{name}");
     }
     if let Some(file) = std::env::var_os("BRIDGE_SAMPLES_PAGES") {
         std::fs::write(file, pages).unwrap();

@@ -4,7 +4,7 @@ use super::{OPS, Story};
 use crate::demo::DemoError;
 use crate::demo::narrate::{Shown, Who, span};
 use crate::demo::stage::PAYMENTS;
-use crate::simulator::azure::{Activity, AlertSpec, AlertState, Health, Incident, Log, Metric, MonitorCondition};
+use crate::simulator::azure::{AlertSpec, AlertState, Log, Metric, MonitorCondition};
 use crate::simulator::scene::JANE;
 use crate::simulator::signl4::AlertStatus;
 
@@ -82,26 +82,6 @@ impl Story<'_, '_, '_> {
         if self.stage.pages_of(&peak) > 0 {
             return Err(DemoError::Unexpected("the peak on vm-web-2 was paged".to_owned()));
         }
-        self.tell.pause(1.5).await;
-        Ok(())
-    }
-
-    pub(super) async fn whatever_azure_says(&mut self) -> Result<(), DemoError> {
-        self.tell.heading("4  Every kind of alert reads well on a locked phone")?;
-        let specs = [
-            AlertSpec::service_health("Azure service issues", Incident::default()),
-            AlertSpec::resource_health("Machine health", "vm-db-1", Health::default()).resource_group("rg-data"),
-            AlertSpec::activity_log("Machine deleted", "vm-batch", Activity::default()).resource_group("rg-data"),
-        ];
-        for spec in specs {
-            let alert = self.fire(spec, 1).await?;
-            self.rings(&alert, OPS, Shown::Locked).await?;
-            self.tell.pause(0.7).await;
-        }
-        let backup = Log { query: "BackupJobs | where Status == 'Completed'".to_owned(), ..Log::default() };
-        let quiet = self.fire(AlertSpec::log("Backup report", "log-main", backup).severity(4), 0).await?;
-        let text = "recorded, as the route \"informational\" says: nobody is woken";
-        self.decides(&quiet, "recorded_by_route", text).await?;
         self.tell.pause(1.5).await;
         Ok(())
     }

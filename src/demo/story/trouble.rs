@@ -20,9 +20,11 @@ impl Story<'_, '_, '_> {
             .await?;
         self.parts.push(Part {
             name: "half a body".to_owned(),
+            kind: None,
             alert: None,
             page: page.external_id.clone().unwrap_or_default(),
             pages: 1,
+            over: false,
         });
         self.tell.say(Who::Bridge, "keeps it and pages the fallback team: an answer of 400 would\nlose it for ever")?;
         self.tell.page(OPS, &page, Shown::Locked)?;

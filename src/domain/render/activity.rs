@@ -1,7 +1,8 @@
 //! Alerts that are events of the activity log: what somebody did, what Azure does, how a resource is.
 
+use super::title::place;
 use super::{Said, shown_time, text};
-use crate::domain::event::{Detail, Notification};
+use crate::domain::event::{Detail, Notification, Severity};
 use crate::domain::timestamp::Timestamp;
 
 /// Most of the event's own properties that are shown.
@@ -19,10 +20,12 @@ pub(super) fn activity_log(notification: &Notification) -> Said {
     let category = category.as_deref().unwrap_or_default().to_ascii_lowercase();
     let doing = operation.as_deref().map(operation_words);
     let words = message.as_deref().map(text::one_line);
-    let mut said = Said { joint: ": ", has_place: true, ..Said::default() };
+    let mut said = Said { joint: ": ", has_place: true, severity: chosen_severity(notification), ..Said::default() };
+    said.scope = resource.clone().filter(|resource| text::resource_name(resource).is_some());
     let mut target = resource.clone();
-    // Azure gives each of these `Sev4`; of what a person or a program did, rule authors may say more some day.
-    said.shows_severity = true;
+    let mut first_line = None;
+    // The operation is what is done only where a person or a program does something.
+    let mut of_operation = false;
     said.lead = match category.as_str() {
         "autoscale" => {
             target = fact("ResourceName").or(target);
@@ -33,42 +36,67 @@ pub(super) fn activity_log(notification: &Notification) -> Said {
             }
         }
         "security" => {
-            said.shows_severity = false;
             target = fact("compromisedEntity").or(target);
             let level = fact("severity").map(|level| format!(" ({})", level.to_lowercase())).unwrap_or_default();
             let what = fact("alertDisplayName").or_else(|| fact("threatName")).or(words).or(doing);
             format!("Security alert{level}: {}", what.unwrap_or_default())
         }
         "recommendation" => {
-            said.shows_severity = false;
-            let kind = fact("recommendationCategory").map(|kind| format!(" ({kind})")).unwrap_or_default();
-            let what = fact("recommendationName").or(words).or(doing);
-            format!("Advisor{kind}: {}", what.unwrap_or_default())
+            first_line = fact("recommendationName").or(words).or(doing);
+            first_line.clone().unwrap_or_default()
         }
-        "policy" => operation.as_deref().and_then(policy_effect).or(doing).unwrap_or_default(),
-        _ => match (doing, status) {
-            (Some(doing), Some(status)) => format!("{doing} {}", text::one_line(status).to_lowercase()),
-            (Some(doing), None) => doing,
-            (None, _) => words.unwrap_or_default(),
-        },
+        "policy" => {
+            let effect = operation.as_deref().and_then(policy_effect);
+            match (fact("Policy"), effect) {
+                (Some(policy), Some(effect)) if effect == "deny" => {
+                    format!("Policy {} denied", text::clip(&policy, 40))
+                }
+                (Some(policy), effect) => {
+                    let effect = effect.map(|effect| format!(" ({effect})")).unwrap_or_default();
+                    format!("Policy {}{effect}", text::clip(&policy, 40))
+                }
+                (None, Some(effect)) => format!("Policy {effect}"),
+                (None, None) => doing.unwrap_or_default(),
+            }
+        }
+        _ => {
+            of_operation = true;
+            match (doing, status) {
+                (Some(doing), Some(status)) => format!("{doing} {}", text::one_line(status).to_lowercase()),
+                (Some(doing), None) => doing,
+                (None, _) => words.unwrap_or_default(),
+            }
+        }
     };
-    let target = match (&said.resource, super::place(notification)) {
+    let target = match (&said.resource, place(notification)) {
         // The essentials and the event mean the same: the essentials know of what it is a part.
         (None, Some(place)) if target.as_deref().is_none_or(|target| place.ends_with(&short_name(target))) => place,
         _ => target.as_deref().map(short_name).unwrap_or_default(),
     };
-    if !said.lead.contains(target.as_str()) {
+    if category == "recommendation" {
+        let about =
+            [fact("recommendationCategory"), fact("recommendationImpact").map(|impact| format!("{impact} impact"))];
+        let about: Vec<String> = about.into_iter().flatten().map(|about| about.to_lowercase()).collect();
+        said.fact = format!("({})", [vec!["Advisor".to_owned()], about].concat().join(", "));
+        said.joint = " ";
+        said.lead =
+            [target.as_str(), &said.lead].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
+    } else if !said.lead.contains(target.as_str()) {
         said.fact = text::clip(&target, 40);
+    }
+    // Ids of programs tell a person nothing.
+    if let Some((name, domain)) = caller.as_deref().map(text::one_line).as_deref().and_then(|at| at.split_once('@')) {
+        said.tails = vec![format!(", by {name}@{domain}"), format!(", by {name}")];
     }
     said.resource = Some(target).filter(|target| !target.is_empty());
     said.condition = status.as_deref().map(|status| match sub_status {
         Some(sub_status) => format!("{status}, {sub_status}"),
         None => status.to_owned(),
     });
+    said.lines.extend(first_line);
     said.lines.extend(message.as_deref().map(|message| text::clip(&text::without_ids(message), 600)));
-    said.lines.extend(text::stated("By", caller.as_deref()));
-    said.lines.extend(text::stated("Operation", operation.as_deref()));
-    said.lines.extend(text::stated("Status", said.condition.as_deref()));
+    said.lines.extend(text::stated("By", caller.as_deref().filter(|_| category != "autoscale")));
+    said.lines.extend(text::stated("Operation", operation.as_deref().filter(|_| of_operation)));
     let level = level.as_deref().filter(|level| !level.eq_ignore_ascii_case("informational"));
     said.lines.extend(text::stated("Level", level));
     said.link = facts
@@ -79,7 +107,7 @@ pub(super) fn activity_log(notification: &Notification) -> Said {
     said.lines.extend(
         facts
             .iter()
-            .filter(|(name, value)| !value.starts_with('/') && !text::is_web_address(value) && !told(name))
+            .filter(|(name, value)| !value.starts_with('/') && !text::is_web_address(value) && !told(&category, name))
             .filter(|(_, value)| message.as_ref().is_none_or(|message| message != value))
             .take(FACTS_SHOWN)
             .map(|(name, value)| text::fact(&spelled(name), &text::with_time(value), 160)),
@@ -87,11 +115,20 @@ pub(super) fn activity_log(notification: &Notification) -> Said {
     said
 }
 
-/// Facts that the title tells already.
-fn told(name: &str) -> bool {
-    ["oldinstancescount", "newinstancescount", "resourcename", "alertdisplayname", "recommendationname", "description"]
-        .iter()
-        .any(|told| name.eq_ignore_ascii_case(told))
+/// Azure sets `Sev4` on all alerts of the activity log, of service health and of resource health, however bad they are.
+fn chosen_severity(notification: &Notification) -> Option<Severity> {
+    notification.severity.filter(|severity| *severity != Severity::Sev4)
+}
+
+/// Facts that title and parameters tell already.
+fn told(category: &str, name: &str) -> bool {
+    let by_title: &[&str] = match category {
+        "autoscale" => &["oldinstancescount", "newinstancescount", "resourcename"],
+        "security" => &["alertdisplayname", "severity", "compromisedentity"],
+        "recommendation" => &["recommendationname", "recommendationcategory", "recommendationimpact"],
+        _ => &[],
+    };
+    by_title.iter().chain(&["description"]).any(|told| name.eq_ignore_ascii_case(told))
 }
 
 /// `compromisedEntity` as `Compromised entity`.
@@ -103,11 +140,10 @@ fn short_name(resource: &str) -> String {
     text::one_line(text::arm_name(resource).unwrap_or(resource))
 }
 
-/// `Microsoft.Authorization/policies/deny/action`.
+/// `deny` of `Microsoft.Authorization/policies/deny/action`.
 fn policy_effect(operation: &str) -> Option<String> {
     let effect = operation.to_ascii_lowercase();
-    let effect = effect.split_once("/policies/")?.1.split('/').next()?.to_owned();
-    Some(format!("Policy {}", text::one_line(&effect)))
+    Some(text::one_line(effect.split_once("/policies/")?.1.split('/').next()?)).filter(|effect| !effect.is_empty())
 }
 
 /// `Microsoft.Compute/virtualMachines/restart/action` as `Restart virtual machine`; a name in words stays.
@@ -170,10 +206,19 @@ pub(super) fn service_health(notification: &Notification, portal: &str) -> Said 
         _ => "",
     };
     let planned = kind == "Planned maintenance";
-    let kind = if state.is_empty() { kind.to_owned() } else { format!("{state}{}", lower_first(kind)) };
+    let kind = match impact_start.as_deref().filter(|_| planned && matches!(state, "" | "Rescheduled: ")) {
+        Some(start) => format!("Maintenance {}", shown_or_as_it_is(start)),
+        None => kind.to_owned(),
+    };
+    let kind = if state.is_empty() { kind } else { format!("{state}{}", lower_first(&kind)) };
     let shown = |text: &Option<String>| text.as_deref().map(text::one_line).filter(|text| !text.is_empty());
     let (service_name, region_name) = (shown(service).unwrap_or_default(), shown(region).unwrap_or_default());
-    let mut said = Said { has_place: true, says_over: !state.is_empty(), ..Said::default() };
+    let mut said = Said {
+        has_place: true,
+        severity: chosen_severity(notification),
+        says_over: !state.is_empty(),
+        ..Said::default()
+    };
     let room = super::TITLE_CHARS.saturating_sub(kind.chars().count().saturating_add(2));
     let subject = service_health_subject(&shown(title).unwrap_or_default(), &service_name, &region_name, room);
     // `Planned maintenance: Planned maintenance of …`
@@ -182,20 +227,26 @@ pub(super) fn service_health(notification: &Notification, portal: &str) -> Said 
     if said.lead.is_empty() {
         said.lead = kind;
     }
+    let names = format!("{service_name} {region_name}");
     let affected = [service_name, region_name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
     said.resource = Some(affected.join(", ")).filter(|affected| !affected.is_empty());
     said.condition = match (stage.as_deref(), status.as_deref()) {
         (Some(stage), _) => Some(stage.to_owned()),
         (None, status) => status.map(str::to_owned),
     };
-    said.lines.extend(shown(title));
-    said.lines.extend(text::stated("Service", service.as_deref()));
-    said.lines.extend(text::stated("Region", region.as_deref()));
-    said.lines.extend(text::stated("Stage", stage.as_deref()));
+    said.lines.extend(shown(title).filter(|title| {
+        let of_kind = if planned { "planned scheduled pending maintenance" } else { "" };
+        text::says_more(title, &format!("{} {of_kind} {names}", said.lead))
+    }));
+    // As a parameter they may have been cut.
+    if names.chars().count() > super::PARAMETER_CHARS {
+        said.lines.extend(text::stated("Service", service.as_deref()));
+        said.lines.extend(text::stated("Region", region.as_deref()));
+    }
     let (since, until) = if planned { ("Planned from", "Planned until") } else { ("Impact since", "Impact until") };
     said.lines.extend(impact(since, until, impact_start.as_deref(), impact_end.as_deref()));
-    said.lines.extend(text::stated("Tracking id", tracking_id.as_deref()));
     said.lines.extend(communication.as_deref().map(|words| text::clip(words, 900)));
+    said.lines.extend(text::stated("Tracking id", tracking_id.as_deref()));
     said.link = tracking_id.as_deref().and_then(|tracking_id| tracking_link(notification, tracking_id, portal));
     said
 }
@@ -252,10 +303,13 @@ fn incident_words(kind: &str) -> &'static str {
 }
 
 fn impact(since: &str, until: &str, start: Option<&str>, end: Option<&str>) -> Vec<String> {
-    let shown = |text: &str| Timestamp::parse(text).map_or_else(|| text::clip(text, 40), shown_time);
-    let start_line = start.map(|start| format!("{since} {}", shown(start)));
-    let end_line = end.filter(|end| Some(*end) != start).map(|end| format!("{until} {}", shown(end)));
+    let start_line = start.map(|start| format!("{since} {}", shown_or_as_it_is(start)));
+    let end_line = end.filter(|end| Some(*end) != start).map(|end| format!("{until} {}", shown_or_as_it_is(end)));
     start_line.into_iter().chain(end_line).collect()
+}
+
+fn shown_or_as_it_is(time: &str) -> String {
+    Timestamp::parse(time).map_or_else(|| text::clip(&text::one_line(time), 40), shown_time)
 }
 
 pub(super) fn resource_health(notification: &Notification) -> Said {
@@ -266,7 +320,8 @@ pub(super) fn resource_health(notification: &Notification) -> Said {
     let now = shown(current).or_else(|| shown(status)).unwrap_or_else(|| "Health changed".to_owned());
     let recovered = now.eq_ignore_ascii_case("Available") || now.eq_ignore_ascii_case("Resolved");
     let cause = shown(cause).map(|cause| words(&cause)).filter(|cause| cause != "unknown");
-    let mut said = Said { has_place: true, says_over: recovered, ..Said::default() };
+    let mut said =
+        Said { has_place: true, severity: chosen_severity(notification), says_over: recovered, ..Said::default() };
     said.joint = ": ";
     said.lead = if recovered { "Available again".to_owned() } else { now.clone() };
     let cause_note = cause.as_deref().filter(|_| !recovered).map(|cause| match cause {
@@ -274,15 +329,14 @@ pub(super) fn resource_health(notification: &Notification) -> Said {
         "user initiated" => "(by a user)".to_owned(),
         other => format!("({})", text::clip(other, 24)),
     });
-    let place = super::place(notification).map(|place| text::clip(&place, 44));
-    said.fact = place.into_iter().chain(cause_note).collect::<Vec<_>>().join(" ");
+    let named = place(notification).map(|place| text::clip(&place, 44));
+    said.fact = named.into_iter().chain(cause_note).collect::<Vec<_>>().join(" ");
     said.condition = Some(match shown(previous) {
         Some(previous) if previous != now => format!("{previous} → {now}"),
         _ => now,
     });
-    said.lines.extend(said.condition.clone().map(|condition| format!("Health: {condition}")));
-    said.lines.extend(cause.map(|cause| format!("Cause: {cause}")));
     said.lines.extend(shown(title));
     said.lines.extend(details.as_deref().map(|details| text::clip(details, 900)));
+    said.lines.extend(cause.map(|cause| format!("Cause: {cause}")));
     said
 }

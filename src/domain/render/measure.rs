@@ -12,6 +12,17 @@ pub(super) enum Unit {
     Seconds,
 }
 
+/// Whose the threshold is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// A person's.
+    Set,
+    /// Azure's own expectation, which the value left.
+    Left,
+    /// Azure's own expectation, to which the value came back.
+    Kept,
+}
+
 /// What is measured: its name for people, its unit, and whether it is counted per second.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Measure {
@@ -131,8 +142,8 @@ impl Measure {
     }
 
     /// `97.2 % > 90 %`. A comparison that does not hold, as in a resolved alert, is not written as one:
-    /// `12 % (limit > 90 %)`.
-    pub(super) fn comparison(&self, criterion: &Criterion, dynamic: bool) -> Option<String> {
+    /// `12 % (limit > 90 %)`, and `2 (expected ≤ 6.28)` where the limit is Azure's own expectation.
+    pub(super) fn comparison(&self, criterion: &Criterion, bound: Bound) -> Option<String> {
         let Some(value) = criterion.value else {
             return self.limit(criterion);
         };
@@ -140,13 +151,30 @@ impl Measure {
             return Some(self.number(value, 0));
         };
         let (shown, limit) = self.pair(value, threshold);
-        let operator = criterion.operator.as_deref().unwrap_or_default();
-        let expected = if dynamic { "expected " } else { "" };
-        let holding = holds(operator, value, threshold).map(|sign| format!("{shown} {sign} {expected}{limit}"));
-        Some(holding.unwrap_or_else(|| {
-            let limit = sign(operator).map_or_else(|| limit.clone(), |sign| format!("{sign} {limit}"));
-            format!("{shown} ({} {limit})", if dynamic { "expected" } else { "limit" })
-        }))
+        let sign = criterion.operator.as_deref().and_then(sign);
+        let holding = sign.and_then(|sign| holds(sign, value, threshold));
+        Some(match (bound, holding, sign) {
+            (Bound::Set, Some(sign), _) => format!("{shown} {sign} {limit}"),
+            (Bound::Left, Some(sign), _) => format!("{shown} {sign} expected {limit}"),
+            (Bound::Set, None, Some(sign)) => format!("{shown} (limit {sign} {limit})"),
+            (Bound::Left | Bound::Kept, _, Some(sign)) => match opposite(sign) {
+                Some(sign) => format!("{shown} (expected {sign} {limit})"),
+                None => format!("{shown} (limit {limit})"),
+            },
+            (_, _, None) => format!("{shown} (limit {limit})"),
+        })
+    }
+
+    /// `≤ 6.28`: what Azure expected, without the value that left it.
+    pub(super) fn expected(&self, criterion: &Criterion, bound: Bound) -> Option<String> {
+        let threshold = criterion.threshold.as_deref().and_then(read)?;
+        let sign = criterion.operator.as_deref().and_then(sign)?;
+        // Which of the two bounds was left shows in the value alone.
+        let left = match criterion.value {
+            Some(value) if bound == Bound::Left => holds(sign, value, threshold).unwrap_or(sign),
+            _ => sign,
+        };
+        Some(format!("{} {}", opposite(left)?, self.number(threshold, 0)))
     }
 }
 
@@ -185,10 +213,22 @@ pub(super) fn sign(operator: &str) -> Option<&'static str> {
     }
 }
 
+/// What holds where the comparison does not; `None` where there are two bounds.
+fn opposite(sign: &str) -> Option<&'static str> {
+    match sign {
+        ">" => Some("≤"),
+        "≥" => Some("<"),
+        "<" => Some("≥"),
+        "≤" => Some(">"),
+        "=" => Some("≠"),
+        "≠" => Some("="),
+        _ => None,
+    }
+}
+
 /// The sign to write between value and threshold, if the comparison is true.
-fn holds(operator: &str, value: f64, threshold: f64) -> Option<&'static str> {
+pub(super) fn holds(sign: &'static str, value: f64, threshold: f64) -> Option<&'static str> {
     let order = value.total_cmp(&threshold);
-    let sign = sign(operator)?;
     let true_now = match sign {
         ">" => order.is_gt(),
         "≥" => order.is_ge(),
@@ -280,7 +320,7 @@ mod tests {
             ("Percentage", "LessThan", 0.000_4, "1", "Percentage 0.0004 % < 1 %"),
         ] {
             let measure = Measure::of(metric, None);
-            let comparison = measure.comparison(&criterion(operator, value, threshold), false).unwrap();
+            let comparison = measure.comparison(&criterion(operator, value, threshold), Bound::Set).unwrap();
             assert_eq!(format!("{} {comparison}", measure.name), shown);
         }
     }
@@ -288,19 +328,32 @@ mod tests {
     #[test]
     fn dynamic_bounds_are_expectations() {
         let measure = Measure::of("Requests", None);
-        let shown = |value| measure.comparison(&criterion("GreaterOrLessThan", value, "800"), true).unwrap();
-        assert_eq!(shown(1_240.0), "1,240 > expected 800");
-        assert_eq!(shown(12.0), "12 < expected 800");
+        let shown = |operator, value, bound| {
+            let criterion = criterion(operator, value, "800");
+            (measure.comparison(&criterion, bound).unwrap(), measure.expected(&criterion, bound).unwrap_or_default())
+        };
+        for (operator, value, bound, comparison, expected) in [
+            ("GreaterThan", 1_240.0, Bound::Left, "1,240 > expected 800", "≤ 800"),
+            ("GreaterThan", 12.0, Bound::Kept, "12 (expected ≤ 800)", "≤ 800"),
+            ("LessThan", 12.0, Bound::Left, "12 < expected 800", "≥ 800"),
+            ("LessThan", 900.0, Bound::Kept, "900 (expected ≥ 800)", "≥ 800"),
+            // Two bounds, of which Azure tells one.
+            ("GreaterOrLessThan", 1_240.0, Bound::Left, "1,240 > expected 800", "≤ 800"),
+            ("GreaterOrLessThan", 12.0, Bound::Left, "12 < expected 800", "≥ 800"),
+            ("GreaterOrLessThan", 12.0, Bound::Kept, "12 (limit 800)", ""),
+        ] {
+            assert_eq!(shown(operator, value, bound), (comparison.to_owned(), expected.to_owned()));
+        }
     }
 
     #[test]
     fn missing_parts_leave_the_rest() {
         let measure = Measure::of("Percentage CPU", None);
         let no_value = Criterion { value: None, ..criterion("GreaterThan", 0.0, "90") };
-        assert_eq!(measure.comparison(&no_value, false).as_deref(), Some("> 90 %"));
+        assert_eq!(measure.comparison(&no_value, Bound::Set).as_deref(), Some("> 90 %"));
         let no_threshold = Criterion { threshold: None, ..criterion("GreaterThan", 97.0, "") };
-        assert_eq!(measure.comparison(&no_threshold, false).as_deref(), Some("97 %"));
-        assert_eq!(measure.comparison(&Criterion::default(), false), None);
+        assert_eq!(measure.comparison(&no_threshold, Bound::Set).as_deref(), Some("97 %"));
+        assert_eq!(measure.comparison(&Criterion::default(), Bound::Set), None);
     }
 
     #[test]

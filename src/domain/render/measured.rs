@@ -1,14 +1,24 @@
 //! Alerts that compare a value with a threshold: metrics, web tests, log queries.
 
-use super::measure::{Measure, decimal, read};
+use super::measure::{Bound, Measure, decimal, read};
+use super::title::{place, subject};
 use super::{Said, text};
 use crate::domain::event::{Condition, Criterion, Notification};
+use crate::domain::timestamp::Timestamp;
 
 /// Most dimensions that the message names.
 const DIMENSIONS_SHOWN: usize = 6;
+/// Parts of the names of columns that say what is wrong, the plainest first.
+const TELLING: [&str; 6] = ["message", "error", "exception", "problem", "reason", "description"];
 
 pub(super) fn metric(notification: &Notification, criteria: &[Criterion], window: Option<&str>, dynamic: bool) -> Said {
-    let mut said = Said { shows_severity: true, joint: " ", ..Said::default() };
+    let mut said = Said { severity: notification.severity, joint: " ", ..Said::default() };
+    let fires = notification.condition == Condition::Fired;
+    let bound = match (dynamic, notification.condition) {
+        (false, _) => Bound::Set,
+        (true, Condition::Fired) => Bound::Left,
+        (true, Condition::Resolved) => Bound::Kept,
+    };
     let Some(first) = criteria.first() else {
         said.lines.extend(window.map(|window| format!("Window: {}", text::duration(window))));
         return said;
@@ -19,7 +29,7 @@ pub(super) fn metric(notification: &Notification, criteria: &[Criterion], window
         said.fact = web_test_state(notification.condition, first);
     } else {
         let measure = measure(first);
-        let mut fact = vec![measure.comparison(first, dynamic).unwrap_or_default()];
+        let mut fact = vec![measure.comparison(first, bound).unwrap_or_default()];
         if criteria.len() > 1 {
             fact.push(format!("(+{} more)", criteria.len() - 1));
         } else {
@@ -28,14 +38,14 @@ pub(super) fn metric(notification: &Notification, criteria: &[Criterion], window
         said.fact = fact.join(" ");
         said.lead = measure.name;
         if first.metric.is_none() {
-            said.lead = super::subject(notification);
+            said.lead = subject(notification);
             said.joint = ": ";
         }
     }
     said.condition = Some(condition(first, window, dynamic));
     for criterion in criteria {
-        said.lines.push(metric_line(notification, criterion, window, dynamic));
-        said.lines.extend(failing_periods(criterion));
+        said.lines.push(metric_line(notification, criterion, window, bound));
+        said.lines.extend(failing_periods(criterion).filter(|_| fires));
         said.lines.extend(dimension_lines(criterion));
     }
     said
@@ -124,8 +134,8 @@ fn condition(criterion: &Criterion, window: Option<&str>, dynamic: bool) -> Stri
         .join(" ")
 }
 
-/// `CPU: average 97.2 % over 5 min, limit > 90 %`.
-fn metric_line(notification: &Notification, criterion: &Criterion, window: Option<&str>, dynamic: bool) -> String {
+/// `CPU: average 97.2 % over 5 min, limit > 90 %`, or `…, expected by Azure ≤ 6.28`.
+fn metric_line(notification: &Notification, criterion: &Criterion, window: Option<&str>, bound: Bound) -> String {
     let measure = measure(criterion);
     let mut words = vec![format!("{}:", text::clip(&measure.name, 80))];
     if let Some(value) = criterion.value {
@@ -139,10 +149,10 @@ fn metric_line(notification: &Notification, criterion: &Criterion, window: Optio
     }
     words.extend(window.map(|window| format!("over {}", text::duration(window))));
     let line = words.join(" ");
-    match measure.limit(criterion) {
-        Some(limit) if dynamic => format!("{line}, limit expected by Azure {limit}"),
-        Some(limit) => format!("{line}, limit {limit}"),
-        None => line,
+    match (measure.expected(criterion, bound), measure.limit(criterion)) {
+        (Some(expected), _) if bound != Bound::Set => format!("{line}, expected by Azure {expected}"),
+        (_, Some(limit)) => format!("{line}, limit {limit}"),
+        (_, None) => line,
     }
 }
 
@@ -154,7 +164,7 @@ fn failing_periods(criterion: &Criterion) -> Option<String> {
 }
 
 /// Dimensions that name a resource say nothing new.
-fn telling(criterion: &Criterion) -> impl Iterator<Item = &(String, String)> {
+fn telling_dimensions(criterion: &Criterion) -> impl Iterator<Item = &(String, String)> {
     criterion.dimensions.iter().filter(|(name, value)| {
         let lower = name.to_ascii_lowercase();
         let of_resource = matches!(
@@ -171,17 +181,17 @@ fn telling(criterion: &Criterion) -> impl Iterator<Item = &(String, String)> {
 
 /// `(PutBlob, ServerBusyError)`: one or two short values that the title does not name otherwise.
 fn dimensions_in_title(notification: &Notification, criterion: &Criterion) -> Option<String> {
-    let place = super::place(notification).unwrap_or_default().to_lowercase();
-    let values: Vec<String> = telling(criterion)
+    let named = place(notification).unwrap_or_default().to_lowercase();
+    let values: Vec<String> = telling_dimensions(criterion)
         .map(|(_, value)| text::one_line(value))
-        .filter(|value| !place.contains(&value.to_lowercase()))
+        .filter(|value| !named.contains(&value.to_lowercase()))
         .collect();
     let shown = values.join(", ");
     ((1..=2).contains(&values.len()) && shown.chars().count() <= 28).then(|| format!("({shown})"))
 }
 
 fn dimension_lines(criterion: &Criterion) -> Vec<String> {
-    telling(criterion).take(DIMENSIONS_SHOWN).map(|(name, value)| text::fact(name, value, 120)).collect()
+    telling_dimensions(criterion).take(DIMENSIONS_SHOWN).map(|(name, value)| text::fact(name, value, 120)).collect()
 }
 
 pub(super) fn log(
@@ -192,26 +202,39 @@ pub(super) fn log(
     link: Option<&String>,
     rows: &[Vec<(String, String)>],
 ) -> Said {
-    let mut said = Said { shows_severity: true, joint: ": ", lead: super::subject(notification), ..Said::default() };
+    let mut said =
+        Said { severity: notification.severity, joint: ": ", lead: subject(notification), ..Said::default() };
+    let fires = notification.condition == Condition::Fired;
     said.link = link.map(|link| ("Results", link.clone()));
     if let Some(first) = criteria.first() {
         let found = found(first);
         let within = window.map(|window| format!(" in {}", text::duration(window))).unwrap_or_default();
-        if !found.is_empty() {
+        // Without a threshold the rows themselves are the matter.
+        let telling = rows.first().filter(|_| first.threshold.is_none()).and_then(|row| telling(row));
+        let one = telling.is_some() && first.value.is_some_and(|value| value.total_cmp(&1.0).is_eq());
+        if !found.is_empty() && !one {
             said.lines.push(text::capitalised(&format!("{found}{within}")));
         }
-        said.fact = [Some(found), dimensions_in_title(notification, first)]
-            .into_iter()
-            .flatten()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
+        if let Some(telling) = telling {
+            said.more = telling;
+            said.joint = " ";
+            said.fact = if one || found.is_empty() { String::new() } else { format!("({found})") };
+        } else {
+            said.fact = [Some(found), dimensions_in_title(notification, first)]
+                .into_iter()
+                .flatten()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ");
+        }
         said.condition = log_condition(first).map(|condition| format!("{condition}{within}"));
-        said.lines.extend(failing_periods(first));
+        said.lines.extend(failing_periods(first).filter(|_| fires));
         said.lines.extend(dimension_lines(first));
     }
-    said.lines.extend(rows.iter().take(1).flat_map(|row| row_lines(row)));
-    said.lines.extend(query.map(|query| text::fact("Query", query, 300)));
+    if fires {
+        said.lines.extend(rows.iter().take(1).flat_map(|row| row_lines(row, criteria.first())));
+        said.lines.extend(query.map(|query| text::fact("Query", query, 300)));
+    }
     said
 }
 
@@ -231,10 +254,10 @@ fn log_measure(criterion: &Criterion) -> Option<Measure> {
 /// `17 rows > 5`, `Free Space 3.41 % < 10 %`.
 fn found(criterion: &Criterion) -> String {
     if let Some(measure) = log_measure(criterion) {
-        let comparison = measure.comparison(criterion, false).unwrap_or_default();
+        let comparison = measure.comparison(criterion, Bound::Set).unwrap_or_default();
         return format!("{} {comparison}", text::clip(&measure.name, 24)).trim().to_owned();
     }
-    let comparison = rows().comparison(criterion, false).unwrap_or_default();
+    let comparison = rows().comparison(criterion, Bound::Set).unwrap_or_default();
     let Some(value) = criterion.value else {
         return if comparison.is_empty() { comparison } else { format!("rows {comparison}") };
     };
@@ -249,7 +272,31 @@ fn log_condition(criterion: &Criterion) -> Option<String> {
     measure.limit(criterion).map(|limit| format!("{} {limit}", text::clip(&measure.name, 40)))
 }
 
-/// The first row that the query found, a column a line.
-fn row_lines(row: &[(String, String)]) -> impl Iterator<Item = String> {
-    row.iter().take(DIMENSIONS_SHOWN).map(|(name, value)| text::fact(name, &text::with_time(value), 160))
+/// What the row says in words: the column whose name promises it, else the first that is no time, number, id or link.
+fn telling(row: &[(String, String)]) -> Option<String> {
+    let said = || row.iter().filter(|(_, value)| has_words(value));
+    TELLING
+        .iter()
+        .find_map(|word| said().find(|(name, _)| name.to_ascii_lowercase().contains(word)))
+        .or_else(|| said().next())
+        .map(|(_, value)| text::one_line(value))
+}
+
+fn has_words(value: &str) -> bool {
+    let value = value.trim();
+    value.chars().filter(|c| c.is_alphabetic()).count() > 2
+        && !value.starts_with(['/', '{', '['])
+        && !text::is_web_address(value)
+        && Timestamp::parse(value).is_none()
+        && value.parse::<f64>().is_err()
+        && uuid::Uuid::try_parse(value).is_err()
+}
+
+/// The first row that the query found, a column a line; not the one that is measured.
+fn row_lines<'r>(row: &'r [(String, String)], criterion: Option<&Criterion>) -> impl Iterator<Item = String> + 'r {
+    let measured = criterion.and_then(|criterion| criterion.metric.clone());
+    row.iter()
+        .filter(move |(name, _)| measured.as_ref() != Some(name))
+        .take(DIMENSIONS_SHOWN)
+        .map(|(name, value)| text::fact(name, &text::with_time(value), 160))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::event::{Criterion, Severity};
+use super::super::event::Criterion;
 use super::super::id::AlertId;
 use super::*;
 
@@ -133,4 +133,86 @@ fn a_foreign_subscription_is_named_with_the_mend_and_no_alert_text() {
     let nameless = render_foreign(None, &connection);
     assert_eq!(nameless.title, "Alerts without a subscription are not paged (contoso)");
     assert_eq!(parameter(&nameless, "Subscription"), None);
+}
+
+fn restarted(severity: Severity, caller: &str) -> Notification {
+    let detail = Detail::ActivityLog {
+        category: Some("Administrative".to_owned()),
+        operation: Some("Microsoft.Compute/virtualMachines/restart/action".to_owned()),
+        status: Some("Succeeded".to_owned()),
+        sub_status: None,
+        level: None,
+        caller: Some(caller.to_owned()),
+        message: None,
+        resource: None,
+        facts: Vec::new(),
+    };
+    Notification { severity: Some(severity), ..alert("restarted", "vm-web-03", detail) }
+}
+
+#[test]
+fn a_severity_that_azure_sets_on_everything_is_not_shown() {
+    let page = render(&restarted(Severity::Sev4, ""), PORTAL);
+    assert_eq!(page.title, "Restart virtual machine succeeded: vm-web-03");
+    assert_eq!(parameter(&page, "Severity"), None);
+    // Should a rule's author be able to choose one some day, it says something.
+    let page = render(&restarted(Severity::Sev1, ""), PORTAL);
+    assert_eq!(page.title, "Sev1 Restart virtual machine succeeded: vm-web-03");
+    assert_eq!(parameter(&page, "Severity"), Some("Sev1"));
+}
+
+#[test]
+fn who_did_it_stands_in_the_title_where_there_is_room() {
+    for (caller, title) in [
+        ("jane.doe@contoso.com", "Restart virtual machine succeeded: vm-web-03, by jane.doe@contoso.com"),
+        ("jane.doe@operations.contoso.example.com", "Restart virtual machine succeeded: vm-web-03, by jane.doe"),
+        ("a-pipeline-with-a-very-long-name-of-its-own@contoso.com", "Restart virtual machine succeeded: vm-web-03"),
+        ("9c3b5a17-4d60-4e82-8f2a-1b7c9d0e3f54", "Restart virtual machine succeeded: vm-web-03"),
+    ] {
+        let page = render(&restarted(Severity::Sev4, caller), PORTAL);
+        assert_eq!(page.title, title);
+        assert!(page.message.starts_with(&format!("By: {caller}")), "{}", page.message);
+    }
+}
+
+#[test]
+fn too_few_words_are_left_out() {
+    let pods = |pod: &str, summary: &str| {
+        let detail = Detail::Prometheus {
+            expression: Some("restarts > 3".to_owned()),
+            value: Some("6".to_owned()),
+            summary: Some(summary.to_owned()),
+            description: None,
+            labels: [("pod".to_owned(), pod.to_owned())].into(),
+            holds: None,
+            link: None,
+        };
+        render(&alert("apps/PodRestarts", "", detail), PORTAL).title
+    };
+    assert_eq!(
+        pods("api-1", "Restarts again and again"),
+        "Sev1 PodRestarts: Restarts again and again (6 > 3) on api-1"
+    );
+    assert_eq!(
+        pods("payments-api-shop-6c9f7d8b5-x2x4q", "Restarts again and again"),
+        "Sev1 PodRestarts: Restarts again… (6 > 3) on payments-api-shop-6c9f7d8b5-x2x4q"
+    );
+    assert_eq!(
+        pods("payments-api-of-the-shop-6c9f7d8b5-x2x4q", "Restarts again and again"),
+        "Sev1 PodRestarts (6 > 3) on payments-api-of-the-shop-6c9f7d8b5-x2x4q"
+    );
+    assert_eq!(pods("api-1", "PodRestarts: api-1"), "Sev1 PodRestarts: api-1 (6 > 3)");
+}
+
+#[test]
+fn what_is_over_is_told_as_over() {
+    let mut over = alert("orders-failed", "log-contoso", rows(0.0));
+    over.condition = Condition::Resolved;
+    over.resolved_at = Timestamp::parse("2026-11-24T05:05:12Z");
+    over.description = Some("Orders fail.".to_owned());
+    let page = render(&over, PORTAL);
+    assert_eq!(page.title, "Resolved: Sev1 orders-failed: 0 rows (limit > 5) on log-contoso");
+    assert_eq!(page.message, "Resolved 2026-11-24 05:05 UTC, after 2 h 4 min");
+    let bare = Notification { resolved_at: None, detail: Detail::Other, ..over };
+    assert_eq!(render(&bare, PORTAL).message, "Azure says that it is over.");
 }

@@ -67,6 +67,17 @@ pub(super) fn with_time(value: &str) -> String {
     time.map_or_else(|| value.to_owned(), super::shown_time)
 }
 
+/// Whether the text has a word that `told` has not; small words do not count.
+pub(super) fn says_more(text: &str, told: &str) -> bool {
+    const SMALL: [&str; 12] = ["a", "an", "and", "at", "for", "in", "is", "of", "on", "the", "to", "with"];
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(str::to_lowercase).collect()
+    };
+    let told = words(told);
+    words(text).iter().any(|word| !SMALL.contains(&word.as_str()) && !told.contains(word))
+}
+
 /// ARM ids within a text as the names of what they stand for.
 pub(super) fn without_ids(text: &str) -> String {
     let shortened = |word: &str| -> Option<String> {
@@ -203,6 +214,22 @@ pub(super) fn duration(text: &str) -> String {
     }
 }
 
+/// A measured time, in the two largest units: `45 s`, `31 min`, `3 h 5 min`, `2 days 4 h`.
+pub(super) fn span(span: std::time::Duration) -> String {
+    let seconds = span.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    let two = |large: String, small: u64, unit: &str| {
+        if small == 0 { large } else { format!("{large} {small} {unit}") }
+    };
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, ..) => two(format!("{hours} h"), minutes % 60, "min"),
+        (1, ..) => two("1 day".to_owned(), hours % 24, "h"),
+        (..) => two(format!("{days} days"), hours % 24, "h"),
+    }
+}
+
 fn span_seconds(span: &jiff::Span) -> Option<i64> {
     let days = i64::from(span.get_weeks()).checked_mul(7)?.checked_add(i64::from(span.get_days()))?;
     let hours = days.checked_mul(24)?.checked_add(i64::from(span.get_hours()))?;
@@ -274,10 +301,33 @@ mod tests {
     }
 
     #[test]
+    fn measured_times_are_for_people() {
+        for (seconds, shown) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (1_866, "31 min"),
+            (3_600, "1 h"),
+            (11_100, "3 h 5 min"),
+            (90_000, "1 day 1 h"),
+            (187_200, "2 days 4 h"),
+        ] {
+            assert_eq!(span(std::time::Duration::from_secs(seconds)), shown);
+        }
+    }
+
+    #[test]
     fn programmers_names_become_words() {
         assert_eq!(split_words("SuccessE2ELatency"), ["Success", "E2E", "Latency"]);
         assert_eq!(split_words("dtu_consumption_percent"), ["dtu", "consumption", "percent"]);
         assert_eq!(split_words("Percentage CPU"), ["Percentage", "CPU"]);
+    }
+
+    #[test]
+    fn a_title_that_says_nothing_new_is_known() {
+        let told = "Maintenance: Azure Database for PostgreSQL flexible servers, North Europe planned";
+        assert!(!says_more("Planned maintenance of Azure Database for PostgreSQL", told));
+        assert!(says_more("Failover of Azure Database for PostgreSQL", told));
+        assert!(!says_more("", told));
     }
 
     #[test]

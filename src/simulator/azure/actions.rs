@@ -74,11 +74,25 @@ impl Azure {
 
     /// Fires an alert; returns its GUID. The webhooks go out in the background.
     pub fn fire(&self, spec: AlertSpec) -> Result<String, ActionError> {
+        let alert = self.create(spec)?;
+        self.tell(&alert, MonitorCondition::Fired);
+        Ok(alert.id)
+    }
+
+    /// Fires an alert whose webhooks have a body of the caller's: of a kind that [`AlertSpec`] cannot say.
+    pub fn fire_with(&self, spec: AlertSpec, body: &Value) -> Result<String, ActionError> {
+        let alert = self.create(spec)?;
+        let about = format!("{} {}", MonitorCondition::Fired.as_str(), alert.spec.rule);
+        self.post_of(&alert, &Bytes::from(body.to_string()), &about);
+        Ok(alert.id)
+    }
+
+    fn create(&self, spec: AlertSpec) -> Result<Alert, ActionError> {
         if spec.severity > 4 {
             return Err(ActionError::BadSeverity(spec.severity));
         }
         let now = self.clock.now();
-        let alert = self.shared.change(|state| {
+        self.shared.change(|state| {
             let subscription = spec
                 .subscription
                 .clone()
@@ -110,9 +124,7 @@ impl Azure {
             };
             state.alerts.insert(id, alert.clone());
             Ok(alert)
-        })?;
-        self.tell(&alert, MonitorCondition::Fired);
-        Ok(alert.id)
+        })
     }
 
     /// The condition of a stateful alert is no longer met.
@@ -204,12 +216,13 @@ impl Azure {
         }
         let body = payload::common_schema(alert, condition);
         let about = format!("{} {}", condition.as_str(), alert.spec.rule);
+        self.post_of(alert, &Bytes::from(body.to_string()), &about);
+    }
+
+    fn post_of(&self, alert: &Alert, body: &Bytes, about: &str) {
         let subscription = alert.subscription.to_lowercase();
-        self.post(
-            |webhook| webhook.subscription.as_ref().is_none_or(|wanted| *wanted == subscription),
-            &Bytes::from(body.to_string()),
-            &about,
-        );
+        let wanted = |webhook: &Webhook| webhook.subscription.as_ref().is_none_or(|wanted| *wanted == subscription);
+        self.post(wanted, body, about);
     }
 
     /// Headers as they were seen on Azure's own requests.
