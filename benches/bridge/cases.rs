@@ -12,7 +12,7 @@ use crate::load::{self, Aim, Loaded};
 use crate::machine::Watch;
 use crate::peers::Peer;
 use crate::process::{Server, free_address};
-use crate::served::{PATH, Route, Served, SlowSync, stored};
+use crate::served::{PATH, Route, Served, SlowSync, stored, this_build};
 use crate::sink::{Arrivals, Sink};
 
 /// How long, how much. `--quick` has smaller ones.
@@ -39,6 +39,9 @@ pub(crate) enum Case {
     Rate(u32),
     BigAccept,
     BigPath,
+    /// By another build of the bridge.
+    OtherAccept,
+    OtherPath,
     Many,
     /// Milliseconds added to each sync, connections.
     SlowSync(u64, usize),
@@ -52,7 +55,7 @@ impl Case {
         let peers = Peer::ALL.into_iter().map(Self::Peer);
         let rates = [100, 1_000, 4_000, 8_000].into_iter().map(Self::Rate);
         let slow = [(0, 64), (1, 64), (5, 64), (1, 512), (5, 512)].into_iter().map(|(ms, of)| Self::SlowSync(ms, of));
-        [Self::Bare, Self::Accept, Self::Path]
+        [Self::Bare, Self::Accept, Self::OtherAccept, Self::Path, Self::OtherPath]
             .into_iter()
             .chain(peers)
             .chain(rates)
@@ -71,6 +74,7 @@ impl Case {
             Self::Peer(_) => "peers",
             Self::Rate(_) => "rates",
             Self::BigAccept | Self::BigPath => "store",
+            Self::OtherAccept | Self::OtherPath => "against",
             Self::Many => "memory",
             Self::SlowSync(..) => "sync",
             Self::Drain => "drain",
@@ -86,6 +90,8 @@ impl Case {
             Self::Rate(rate) => format!("bridge at {rate}/s"),
             Self::BigAccept => "bridge, big store: durable accept".to_owned(),
             Self::BigPath => "bridge, big store: whole path".to_owned(),
+            Self::OtherAccept => "other build: durable accept".to_owned(),
+            Self::OtherPath => "other build: whole path".to_owned(),
             Self::Many => "bridge: many alerts in one go".to_owned(),
             Self::SlowSync(millis, connections) => format!("+{millis} ms, {connections} connections"),
             Self::Drain => "bridge: after an outage of SIGNL4".to_owned(),
@@ -110,6 +116,8 @@ pub(crate) struct Bench {
     /// With the big store.
     pub(crate) big: PathBuf,
     pub(crate) shim: PathBuf,
+    /// Another build of the bridge.
+    pub(crate) other: PathBuf,
     pub(crate) run: u16,
 }
 
@@ -122,18 +130,21 @@ impl Bench {
         }
         fs::create_dir_all(&self.folder).expect("a folder");
         let seconds = self.scale.seconds;
+        let closed = |aim: &Aim| load::closed(aim, seconds, u64::MAX);
         match case {
             Case::Bare => self.bare(),
-            Case::Accept => self.accept(&self.folder, None, CONNECTIONS),
-            Case::BigAccept => self.accept(&self.big, None, CONNECTIONS),
+            Case::Accept => self.accept(this_build(), &self.folder, None, CONNECTIONS),
+            Case::OtherAccept => self.accept(&self.other, &self.folder, None, CONNECTIONS),
+            Case::BigAccept => self.accept(this_build(), &self.big, None, CONNECTIONS),
             Case::SlowSync(millis, connections) => {
                 let counter = self.folder.join("syncs");
                 let slow = SlowSync { library: self.shim.clone(), micros: millis * 1000, counter };
-                self.accept(&self.folder, Some(&slow), connections)
+                self.accept(this_build(), &self.folder, Some(&slow), connections)
             }
-            Case::Path => self.path(&self.folder, |aim| load::closed(aim, seconds, u64::MAX), None),
-            Case::BigPath => self.path(&self.big, |aim| load::closed(aim, seconds, u64::MAX), None),
-            Case::Rate(rate) => self.path(&self.folder, |aim| load::open(aim, rate, seconds), Some(rate)),
+            Case::Path => self.path(this_build(), &self.folder, closed, None),
+            Case::OtherPath => self.path(&self.other, &self.folder, closed, None),
+            Case::BigPath => self.path(this_build(), &self.big, closed, None),
+            Case::Rate(rate) => self.path(this_build(), &self.folder, |aim| load::open(aim, rate, seconds), Some(rate)),
             Case::Many => self.many(),
             Case::Peer(peer) => self.peer(peer),
             Case::Drain => self.drain(),
@@ -160,10 +171,10 @@ impl Bench {
     }
 
     /// Alerts are stored and nobody is paged. The bridge is then killed, and each alert is looked for in its store.
-    fn accept(&self, folder: &Path, slow: Option<&SlowSync>, connections: usize) -> Outcome {
+    fn accept(&self, program: &Path, folder: &Path, slow: Option<&SlowSync>, connections: usize) -> Outcome {
         let watch = Watch::start();
         let sink = Sink::start(self.run, Instant::now());
-        let bridge = Served::start(folder, Route::Records, sink.address, slow);
+        let bridge = Served::start(program, folder, Route::Records, sink.address, slow);
         let aim = Aim { connections, ..self.aim(bridge.address, Template::azure(PATH)) };
         let (before, syncs) = (bridge.server.cpu(), slow.map_or(0, SlowSync::count));
         let loaded = load::closed(&aim, self.scale.seconds, u64::MAX);
@@ -181,11 +192,11 @@ impl Bench {
     }
 
     /// Alerts are stored and paged. With a rate, latency counts from when each was planned to be sent.
-    fn path(&self, folder: &Path, load: impl Fn(&Aim) -> Loaded, rate: Option<u32>) -> Outcome {
+    fn path(&self, program: &Path, folder: &Path, load: impl Fn(&Aim) -> Loaded, rate: Option<u32>) -> Outcome {
         let watch = Watch::start();
         let start = Instant::now();
         let sink = Sink::start(self.run, start);
-        let bridge = Served::start(folder, Route::Pages, sink.address, None);
+        let bridge = Served::start(program, folder, Route::Pages, sink.address, None);
         let before = bridge.server.cpu();
         let loaded = load(&self.aim(bridge.address, Template::azure(PATH)));
         let mut outcome = accepted(&loaded);
@@ -238,7 +249,7 @@ impl Bench {
         let watch = Watch::start();
         let start = Instant::now();
         let sink = Sink::start(self.run, start);
-        let bridge = Served::start(&self.folder, Route::Pages, sink.address, None);
+        let bridge = Served::start(this_build(), &self.folder, Route::Pages, sink.address, None);
         let before = bridge.server.cpu();
         let aim = self.aim(bridge.address, Template::azure(PATH));
         let many = self.scale.many;
@@ -263,7 +274,7 @@ impl Bench {
         let watch = Watch::start();
         let start = Instant::now();
         let sink = Sink::start(self.run, start);
-        let bridge = Served::start(&self.folder, Route::Pages, sink.address, None);
+        let bridge = Served::start(this_build(), &self.folder, Route::Pages, sink.address, None);
         let before = bridge.server.cpu();
         sink.shut();
         let loaded = load::closed(&self.aim(bridge.address, Template::azure(PATH)), 60.0, self.scale.outage);

@@ -32,7 +32,7 @@ mod store_filler;
 mod wire;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -46,9 +46,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A disturbed run is repeated so often.
 const REPEATS: usize = 2;
 
-const USAGE: &str = "usage: ./dev bench [--rounds N] [--only WORD,WORD] [--quick]
+const USAGE: &str = "usage: ./dev bench [--rounds N] [--only WORD,WORD] [--against PROGRAM] [--quick]
   --rounds N   5 by default, 1 with --quick
   --only …     of: accept, path, peers, rates, store, memory, sync, drain; the bare handler always runs
+  --against P  also another build of the bridge, the program P, and how this one compares
   --quick      about a minute: shows that everything works, and measures little";
 
 struct Wish {
@@ -56,6 +57,8 @@ struct Wish {
     cases: Vec<Case>,
     scale: Scale,
     repeats: usize,
+    /// Another build of the bridge.
+    other: Option<PathBuf>,
 }
 
 fn wish(arguments: &[String]) -> Option<Wish> {
@@ -71,24 +74,30 @@ fn wish(arguments: &[String]) -> Option<Wish> {
             outage: 2_000,
         }
     };
-    let mut wish =
-        Wish { rounds: if quick { 1 } else { 5 }, cases: Case::all(), scale, repeats: if quick { 0 } else { REPEATS } };
+    let (rounds, repeats) = if quick { (1, 0) } else { (5, REPEATS) };
+    let mut wish = Wish { rounds, cases: Case::all(), scale, repeats, other: None };
+    let mut words: Option<Vec<String>> = None;
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--bench" | "--quick" => {}
             "--rounds" => wish.rounds = arguments.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
+            "--against" => wish.other = Some(PathBuf::from(arguments.next()?).canonicalize().ok()?),
             "--only" => {
-                let words: Vec<&str> = arguments.next()?.split(',').collect();
-                let is_known = |word: &&str| Case::all().iter().any(|case| case.word() == *word);
-                if !words.iter().all(is_known) {
-                    return None;
-                }
-                wish.cases.retain(|case| *case == Case::Bare || words.contains(&case.word()));
+                let listed: Vec<String> = arguments.next()?.split(',').map(str::to_owned).collect();
+                let is_known = |word: &String| Case::all().iter().any(|case| case.word() == word);
+                words = Some(listed.iter().all(is_known).then_some(listed)?);
             }
             _ => return None,
         }
     }
+    let compares = wish.other.is_some();
+    let wants = |case: &Case| match case.word() {
+        "bare" => true,
+        "against" => compares,
+        word => words.as_ref().is_none_or(|words| words.iter().any(|wanted| wanted == word)),
+    };
+    wish.cases.retain(wants);
     Some(wish)
 }
 
@@ -135,6 +144,7 @@ fn measure(wish: &Wish, folder: &Path) -> (Rounds, String) {
         folder: folder.join("run"),
         big: folder.join("big"),
         shim: folder.join("slow_sync.so"),
+        other: wish.other.clone().unwrap_or_default(),
         run: 0,
     };
     let wanted = |word: &str| wish.cases.iter().any(|case| case.word() == word);

@@ -142,6 +142,23 @@ fn number_of(count: u64) -> String {
     number(count as f64)
 }
 
+/// This build beside another one.
+fn against(rounds: &Rounds) -> String {
+    let pairs = [(Case::Accept, Case::OtherAccept, "accepted/s"), (Case::Path, Case::OtherPath, "delivered/s")];
+    let mut text = String::new();
+    for (this, other, rate) in pairs.map(|(this, other, rate)| (this.name(), other.name(), rate)) {
+        for figure in [rate, "CPU µs"] {
+            if let Some(ratio) = rounds.ratio(&this, &other, figure) {
+                writeln!(text, "| {this} | {figure} | {} |", cell(Some(ratio))).expect("writing to a string");
+            }
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!("\n## This build / the other build\n\n| | | ratio |\n| --- | --- | --- |\n{text}")
+}
+
 /// The whole report as Markdown.
 pub(crate) fn report(rounds: &Rounds, head: &str) -> String {
     let mut text = format!(
@@ -162,7 +179,7 @@ pub(crate) fn report(rounds: &Rounds, head: &str) -> String {
     text.push_str(&table(
         rounds,
         "Closed loop, 64 connections",
-        &of(&["bare", "accept", "path", "peers", "store"]),
+        &of(&["bare", "accept", "path", "against", "peers", "store"]),
         &[
             ("accepted/s", "accepted/s"),
             ("delivered/s", "delivered/s"),
@@ -176,6 +193,7 @@ pub(crate) fn report(rounds: &Rounds, head: &str) -> String {
             ("ids", "ids"),
         ],
     ));
+    text.push_str(&against(rounds));
     text.push_str(&table(
         rounds,
         "Open loop: from the planned time of sending",

@@ -22,6 +22,11 @@ pub(crate) enum Route {
     Pages,
 }
 
+/// The bridge that was built with this.
+pub(crate) fn this_build() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_signl4-azure-bridge"))
+}
+
 /// A bridge that runs.
 pub(crate) struct Served {
     pub(crate) server: Server,
@@ -46,7 +51,13 @@ impl SlowSync {
 
 impl Served {
     /// Starts a bridge whose files are in `folder`; its store may be there already.
-    pub(crate) fn start(folder: &Path, route: Route, signl4: SocketAddr, slow: Option<&SlowSync>) -> Self {
+    pub(crate) fn start(
+        program: &Path,
+        folder: &Path,
+        route: Route,
+        signl4: SocketAddr,
+        slow: Option<&SlowSync>,
+    ) -> Self {
         let (address, admin) = (free_address(), free_address());
         fs::create_dir_all(folder.join("routes")).expect("a folder");
         // Limits that spare people are off: they are no part of what is measured.
@@ -73,7 +84,7 @@ storm = "off"
         let page = route == Route::Pages;
         let routes = format!("[[route]]\nname = \"all\"\nteam = \"ops\"\npage = {page}\n");
         fs::write(folder.join("routes/all.toml"), routes).expect("a routes file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_signl4-azure-bridge"));
+        let mut command = Command::new(program);
         command.arg("--config").arg(folder.join("bridge.toml")).arg("serve");
         if let Some(slow) = slow {
             fs::write(&slow.counter, 0_u64.to_ne_bytes()).expect("a counter");

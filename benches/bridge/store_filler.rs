@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::alert::{self, Template};
 use crate::load::{self, Aim};
-use crate::served::{PATH, Route, Served};
+use crate::served::{PATH, Route, Served, this_build};
 use crate::sink::Sink;
 
 /// Of ids in a filled store; no measured run has it.
@@ -62,7 +62,7 @@ fn ignore_silence(error: rusqlite::Error) -> rusqlite::Result<()> {
 /// Alert 0 is paged and stays open, alert 1 is paged and resolved.
 fn live_two_alerts(folder: &Path) {
     let sink = Sink::start(RUN, Instant::now());
-    let bridge = Served::start(folder, Route::Pages, sink.address, None);
+    let bridge = Served::start(this_build(), folder, Route::Pages, sink.address, None);
     let mut aim = Aim { address: bridge.address, template: Template::azure(PATH), run: RUN, connections: 1 };
     assert_eq!(load::closed(&aim, 10.0, 2).accepted.len(), 2, "two alerts are taken");
     assert!(sink.has(2, Duration::from_secs(20)), "two alerts are paged");
