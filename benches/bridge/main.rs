@@ -156,7 +156,7 @@ fn measure(wish: &Wish, folder: &Path) -> (Rounds, String) {
         clear(&bench.big);
         let begun = Instant::now();
         store_filler::fill(&bench.big, finished, open);
-        let bytes = fs::metadata(bench.big.join("bridge.db")).map_or(0, |file| file.len());
+        let bytes = fs::metadata(served::store_of(&bench.big)).map_or(0, |file| file.len());
         let store = format!(
             "Big store: {finished} finished and {open} open deliveries, {} MB, filled in {:.0} s",
             bytes / 1_000_000,

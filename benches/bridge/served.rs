@@ -59,7 +59,10 @@ impl Served {
         slow: Option<&SlowSync>,
     ) -> Self {
         let (address, admin) = (free_address(), free_address());
-        fs::create_dir_all(folder.join("routes")).expect("a folder");
+        // As it is deployed: the store's folder is not the configuration's, which is watched.
+        for inner in ["routes", "store"] {
+            fs::create_dir_all(folder.join(inner)).expect("a folder");
+        }
         // Limits that spare people are off: they are no part of what is measured.
         let config = format!(
             r#"[server]
@@ -67,7 +70,7 @@ listen = "{address}"
 admin_listen = "{admin}"
 
 [store]
-url = "sqlite:bridge.db"
+url = "sqlite:store/bridge.db"
 
 [azure.contoso]
 subscriptions = ["{SUBSCRIPTION}"]
@@ -93,14 +96,19 @@ storm = "off"
                 .env("SLOW_SYNC_MICROS", slow.micros.to_string())
                 .env("SLOW_SYNC_COUNTER", &slow.counter);
         }
-        let server = Server::start(&mut command, &folder.join("log"), (admin, "/readyz"));
+        let server = Server::start(&mut command, &folder.join("store/log"), (admin, "/readyz"));
         Self { server, address }
     }
 }
 
+/// The store of a bridge with its files in `folder`.
+pub(crate) fn store_of(folder: &Path) -> PathBuf {
+    folder.join("store/bridge.db")
+}
+
 /// How many of these alerts the store of a bridge that has ended holds.
 pub(crate) fn stored(folder: &Path, run: u16, accepted: &[u64]) -> u64 {
-    let store = Connection::open(folder.join("bridge.db")).expect("the store");
+    let store = Connection::open(store_of(folder)).expect("the store");
     let mut query = store.prepare("SELECT alert FROM event WHERE alert IS NOT NULL").expect("the table of events");
     let mut rows = query.query([]).expect("events");
     let mut found = std::collections::HashSet::new();

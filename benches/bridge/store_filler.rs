@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::alert::{self, Template};
 use crate::load::{self, Aim};
-use crate::served::{PATH, Route, Served, this_build};
+use crate::served::{PATH, Route, Served, store_of, this_build};
 use crate::sink::Sink;
 
 /// Of ids in a filled store; no measured run has it.
@@ -29,7 +29,7 @@ struct Sample {
 pub(crate) fn fill(folder: &Path, finished: u64, open: u64) {
     fs::create_dir_all(folder).expect("a folder");
     live_two_alerts(folder);
-    let mut store = Connection::open(folder.join("bridge.db")).expect("the store");
+    let mut store = Connection::open(store_of(folder)).expect("the store");
     for (pragma, value) in [("journal_mode", "OFF"), ("synchronous", "OFF"), ("cache_size", "-400000")] {
         store.pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(ignore_silence).expect("a pragma");
     }
