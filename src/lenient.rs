@@ -199,7 +199,9 @@ pub fn time(text: &str) -> Option<Timestamp> {
 
 /// At most so many characters.
 pub fn cut(text: &str, chars: usize) -> String {
-    text.chars().take(chars).collect()
+    // Most texts are short: they need no counting, and none is copied character by character.
+    let end = if text.len() <= chars { None } else { text.char_indices().nth(chars) };
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text).to_owned()
 }
 
 fn same_name(left: &str, right: &str) -> bool {

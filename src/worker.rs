@@ -22,7 +22,7 @@ use crate::domain::id::{AlertKey, ExternalId, Side};
 use crate::domain::late::{lateness, marked};
 use crate::domain::timestamp::Timestamp;
 use crate::signl4::deliver::Signl4;
-use crate::store::{Finish, Recorded, Store, StoreError};
+use crate::store::{Claimed, Finish, Recorded, Store, StoreError};
 use crate::telemetry::Telemetry;
 
 /// Deliveries of one claim.
@@ -97,15 +97,23 @@ impl Worker {
 
     /// Rings due timers, claims what is due, begins it. Says when something is due next.
     async fn claim_all(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.ring().await?;
-        loop {
-            let claimed = self.store.claim(CLAIM).await?;
-            let full = claimed.deliveries.len() >= CLAIM;
-            claimed.deliveries.into_iter().for_each(|delivery| self.spawn(delivery));
-            if !full {
-                return Ok(claimed.next_due);
-            }
+        // Asked for together, so that one commit does both; what rings is there for the claim behind it.
+        let (rung, claimed) = tokio::join!(biased; self.store.ring_timers(), self.store.claim(CLAIM));
+        let mut claimed = self.begin(claimed?);
+        if rung? > 0 {
+            self.ring().await?;
+            claimed = self.begin(self.store.claim(CLAIM).await?);
         }
+        while claimed.count >= CLAIM {
+            claimed = self.begin(self.store.claim(CLAIM).await?);
+        }
+        Ok(claimed.next_due)
+    }
+
+    fn begin(&self, claimed: Claimed) -> Begun {
+        let begun = Begun { count: claimed.deliveries.len(), next_due: claimed.next_due };
+        claimed.deliveries.into_iter().for_each(|delivery| self.spawn(delivery));
+        begun
     }
 
     /// Rings what is due. A timer may set another; a change of a large digest goes on when the worker comes again.
@@ -136,10 +144,10 @@ impl Worker {
 
     /// One attempt of a leased delivery, and its record.
     pub async fn carry_out(&self, delivery: Delivery) {
-        let _slot = Slot { store: &self.store, destination: delivery.call.destination() };
+        let slot = Slot { store: &self.store, destination: delivery.call.destination() };
         let begun_at = self.clock.now();
         let attempted = self.attempt(&delivery).await;
-        self.finish(delivery, attempted, begun_at).await;
+        self.finish(delivery, attempted, begun_at, slot).await;
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Attempted {
@@ -188,7 +196,7 @@ impl Worker {
         Ok(delivery)
     }
 
-    async fn finish(&self, delivery: Delivery, attempted: Attempted, begun_at: Timestamp) {
+    async fn finish(&self, delivery: Delivery, attempted: Attempted, begun_at: Timestamp, slot: Slot<'_>) {
         let now = self.clock.now();
         let next = after(&delivery, &attempted.outcome, &self.policy, now, Roll::new(fastrand::f64()));
         let kind = delivery.call.kind().as_str();
@@ -207,7 +215,10 @@ impl Worker {
                 "the destination refuses us (credential, permission or address): its deliveries wait and one is tried each minute"
             );
         }
-        match self.record(&Finish { delivery, attempted: attempted.clone(), next, begun_at }).await {
+        let finish = Finish { delivery, attempted: attempted.clone(), next, begun_at };
+        // The attempt is over, and its slot is free as soon as the record is on its way: whoever takes it comes behind.
+        let (recorded, ()) = tokio::join!(biased; self.record(&finish), async { drop(slot) });
+        match recorded {
             Ok(Recorded::Ours) => match next {
                 Next::Done => self.telemetry.delivered(now.since(created_at)),
                 Next::Again { .. } => {
@@ -291,6 +302,13 @@ fn over(learned: &Learned) -> Option<&'static str> {
 
 fn ended(outcome: Outcome, note: &str) -> Attempted {
     Attempted { outcome, learned: Learned::default(), note: note.to_owned(), possibly_doubled: false }
+}
+
+/// What a claim has begun.
+struct Begun {
+    count: usize,
+    /// When something is due next, if nothing else happens.
+    next_due: Option<Timestamp>,
 }
 
 /// A slot under way; given back whatever happens.

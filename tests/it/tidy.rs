@@ -49,7 +49,7 @@ fn check_sources(rule: fn(&Source) -> Vec<String>) {
 }
 
 fn check_files(rule: fn(&str, &str) -> Option<String>) {
-    let files = files(&["src", "tests"], ".rs");
+    let files = files(&["src", "tests", "benches"], ".rs");
     assert_none(&files.iter().filter_map(|file| rule(&file.path, &file.text)).collect::<Vec<_>>());
 }
 

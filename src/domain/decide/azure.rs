@@ -1,5 +1,6 @@
 //! What Azure's notifications oblige us to: Fired, Resolved, foreign subscriptions, bodies nobody understands.
 
+use std::cell::LazyCell;
 use std::time::Duration;
 
 use super::Reason;
@@ -27,15 +28,15 @@ pub(super) fn notified(desk: &mut Desk<'_>, connection: &ConnectionName, notific
 
 fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
     let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
-    let composed = compose(notification, portal);
-    let rendered = composed.page();
+    // Not composed for an alert that is only recorded, nor for a repeat.
+    let composed = LazyCell::new(|| compose(notification, portal));
     let thread = thread(notification);
     if threads::is_of_another(desk, notification.id.key()) {
         if desk.alert.as_ref().is_some_and(|alert| threads::is_member(alert, notification.id.key())) {
             return Reason::Repeat;
         }
         let joined =
-            thread.as_ref().and_then(|thread| threads::joins(desk, connection, notification, thread, &rendered));
+            thread.as_ref().and_then(|thread| threads::joins(desk, connection, notification, thread, &composed.page()));
         if let Some(reason) = joined {
             return reason;
         }
