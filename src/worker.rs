@@ -25,6 +25,10 @@ use crate::signl4::deliver::Signl4;
 use crate::store::{Finish, Recorded, Store, StoreError};
 use crate::telemetry::Telemetry;
 
+mod unrecorded;
+
+pub use unrecorded::Unrecorded;
+
 /// Deliveries of one claim.
 const CLAIM: usize = 128;
 /// Rounds of timers before the next claim.
@@ -34,6 +38,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// Shorter than a lease, so that no second attempt begins beside the first.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(75);
 const RECORD_REST: Duration = Duration::from_millis(100);
+const RECORD_REST_AT_LAST: Duration = Duration::from_secs(1);
 const RECORD_PATIENCE: Duration = Duration::from_secs(10);
 /// An error of the store is waited out this long.
 const STORE_REST: Duration = Duration::from_secs(1);
@@ -55,6 +60,7 @@ pub struct Worker {
     pub clock: Clock,
     pub policy: RetryPolicy,
     pub tasks: TaskTracker,
+    pub unrecorded: Unrecorded,
 }
 
 impl Worker {
@@ -64,7 +70,9 @@ impl Worker {
             let next_due = match self.claim_all().await {
                 Ok(next_due) => next_due,
                 Err(error) => {
-                    tracing::error!(error = %error, "the store gave no deliveries");
+                    if self.store.trouble().is_none() {
+                        tracing::error!(error = %error, "the store gave no deliveries");
+                    }
                     Some(self.clock.now().plus(STORE_REST))
                 }
             };
@@ -98,6 +106,8 @@ impl Worker {
     /// Rings due timers, claims what is due, begins it. Says when something is due next.
     async fn claim_all(&self) -> Result<Option<Timestamp>, StoreError> {
         self.ring().await?;
+        // A lease that ended while the store was away is not taken over before its holder could say how it went.
+        self.unrecorded.none(RECORD_PATIENCE).await;
         loop {
             let claimed = self.store.claim(CLAIM).await?;
             let full = claimed.deliveries.len() >= CLAIM;
@@ -234,17 +244,26 @@ impl Worker {
         }
     }
 
-    /// Records an outcome, again and again while the store has a hiccup: what is not recorded would be sent twice.
+    /// Records an outcome, again and again while the store has a hiccup, and as long as it takes while it stores nothing:
+    /// what is not recorded would be sent twice.
     async fn record(&self, finish: &Finish) -> Result<Recorded, StoreError> {
         let mut rest = RECORD_REST;
         let mut waited = Duration::ZERO;
+        let mut late = None;
         loop {
             match self.store.record(finish.clone()).await {
-                Err(error) if waited < RECORD_PATIENCE && !matches!(error, StoreError::Stopped) => {
-                    tracing::warn!(delivery.id = %finish.delivery.id, error = %error, "an outcome is not recorded yet; trying again");
+                Err(error) if !matches!(error, StoreError::Stopped) => {
+                    let troubled = self.store.trouble().is_some();
+                    if !troubled && waited >= RECORD_PATIENCE {
+                        return Err(error);
+                    }
+                    if late.is_none() {
+                        tracing::warn!(delivery.id = %finish.delivery.id, error = %error, "an outcome is not recorded yet; trying again");
+                        late = Some(self.unrecorded.begin());
+                    }
                     tokio::time::sleep(rest).await;
-                    waited = waited.saturating_add(rest);
-                    rest = rest.saturating_mul(2);
+                    waited = if troubled { Duration::ZERO } else { waited.saturating_add(rest) };
+                    rest = rest.saturating_mul(2).min(RECORD_REST_AT_LAST);
                 }
                 recorded => return recorded,
             }
