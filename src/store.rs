@@ -5,6 +5,7 @@
 //! same batch have written. An answer is given only after the commit. If the commit fails, everything in the batch is
 //! told so, and nothing of it happened.
 
+mod answer;
 mod backup;
 mod care;
 mod claim;
@@ -20,12 +21,12 @@ mod schema;
 mod slots;
 mod timers;
 mod trouble;
+mod waiting;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -48,11 +49,7 @@ pub use read::{Caller, DeliveryRow, EventRow, Health, OpenPage, StoredEvent, del
 pub use slots::Slots;
 use trouble::Condition;
 pub use trouble::{Fault, Trouble};
-
-/// How many events, and how much of them, may wait for the writer; beyond that the caller hears `Overloaded` at once.
-/// Claims and records are not counted: they make room.
-const EVENTS_WAITING: usize = 4096;
-const BYTES_WAITING: usize = 64 * 1024 * 1024;
+use waiting::Waiting;
 
 /// What `receive` hands over for storing.
 #[derive(Clone, Debug)]
@@ -186,34 +183,6 @@ enum Command {
     Stop,
 }
 
-/// What waits for the writer.
-#[derive(Debug, Default)]
-struct Waiting {
-    events: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl Waiting {
-    /// Counts an event in, unless there are too many already.
-    fn enter(&self, place: usize) -> bool {
-        let bytes = self.bytes.fetch_add(place, Ordering::SeqCst);
-        let events = self.events.fetch_add(1, Ordering::SeqCst);
-        if events < EVENTS_WAITING && bytes < BYTES_WAITING {
-            return true;
-        }
-        self.leave(Some(place));
-        false
-    }
-
-    /// Counts an event out; other commands have no place.
-    fn leave(&self, place: Option<usize>) {
-        if let Some(place) = place {
-            self.bytes.fetch_sub(place, Ordering::SeqCst);
-            self.events.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-}
-
 impl Command {
     /// How much of the queue's room it takes, if it is an event.
     fn place(&self) -> Option<usize> {
@@ -290,12 +259,9 @@ impl Store {
     }
 
     pub fn standing(&self) -> Standing {
-        Standing {
-            trouble: self.condition.trouble(),
-            failures: self.condition.failures(),
-            waiting_events: self.waiting.events.load(Ordering::SeqCst),
-            waiting_bytes: self.waiting.bytes.load(Ordering::SeqCst),
-        }
+        let (waiting_events, waiting_bytes) = self.waiting.count();
+        let (trouble, failures) = (self.condition.trouble(), self.condition.failures());
+        Standing { trouble, failures, waiting_events, waiting_bytes }
     }
 
     /// What keeps everything from being stored, while something does.
