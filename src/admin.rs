@@ -43,6 +43,7 @@ pub(crate) fn router(bridge: Arc<Bridge>) -> Router {
         .route("/api/events/{id}", get(event))
         .route("/api/pages", get(pages))
         .route("/api/callers", get(callers))
+        .route("/api/audit", get(audit))
         .route("/api/backup", post(backup::back_up))
         .route("/api/teams/{team}/pause", post(pause))
         .route("/api/teams/{team}/resume", post(resume))
@@ -61,6 +62,7 @@ async fn index() -> &'static str {
      GET  /api/events/{id}             one event with the body that was received\n\
      GET  /api/pages                   pages that are not ended\n\
      GET  /api/callers                 when each connection and team called last\n\
+     GET  /api/audit                   rows that break a promise: none, as an empty list\n\
      POST /api/deliveries/{id}/replay  send a dead delivery again; ?force=true although resolved  (admin token)\n\
      POST /api/deliveries/{id}/drop    give a delivery up                  (admin token)\n\
      POST /api/backup?file=/abs/FILE   a whole copy of the store, while it runs        (admin token)\n\
@@ -241,6 +243,12 @@ async fn callers(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Resul
     let teams = config.teams.keys().map(|name| (Side::Signl4, name.to_string()));
     let rows = bridge.store.callers(connections.chain(teams).collect()).await.map_err(|_| Problem::Unavailable)?;
     Ok(said(StatusCode::OK, &rows))
+}
+
+async fn audit(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Result<Response, Problem> {
+    may_read(&bridge, &headers)?;
+    let found = bridge.store.audit(bridge.clock.now()).await.map_err(|_| Problem::Unavailable)?;
+    Ok(said(StatusCode::OK, &found))
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@
 //! told so, and nothing of it happened.
 
 mod answer;
+mod audit;
 mod backup;
 mod care;
 mod claim;
@@ -42,6 +43,7 @@ use crate::domain::id::{AlertKey, EventId, Side};
 use crate::domain::page::Known;
 use crate::domain::timestamp::{Timestamp, readable};
 
+pub use audit::Violation;
 pub use backup::BackupError;
 pub(crate) use file::private as private_file;
 pub use operate::{Change, Changed};
@@ -334,6 +336,11 @@ impl Store {
 
     pub async fn open_pages(&self, limit: usize) -> Result<Vec<OpenPage>, StoreError> {
         Self::read(&self.listings, move |reader| reader.open_pages(limit)).await
+    }
+
+    /// Rows that break a promise; there are none.
+    pub async fn audit(&self, now: Timestamp) -> Result<Vec<Violation>, StoreError> {
+        Self::read(&self.listings, move |reader| reader.audit(now)).await
     }
 
     pub async fn health(&self) -> Result<Health, StoreError> {

@@ -21,6 +21,7 @@ use crate::domain::delivery::{Attempted, AzureState, Call, Delivery, Destination
 use crate::domain::id::{AlertKey, ExternalId, Side};
 use crate::domain::late::{lateness, marked};
 use crate::domain::timestamp::Timestamp;
+use crate::failpoint;
 use crate::signl4::deliver::Signl4;
 use crate::store::{Finish, Recorded, Store, StoreError};
 use crate::telemetry::Telemetry;
@@ -148,8 +149,11 @@ impl Worker {
     pub async fn carry_out(&self, delivery: Delivery) {
         let _slot = Slot { store: &self.store, destination: delivery.call.destination() };
         let begun_at = self.clock.now();
+        failpoint::pass(failpoint::BEFORE_SEND);
         let attempted = self.attempt(&delivery).await;
+        failpoint::pass(failpoint::AFTER_SEND);
         self.finish(delivery, attempted, begun_at).await;
+        failpoint::pass(failpoint::AFTER_RECORD);
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Attempted {

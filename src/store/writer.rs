@@ -28,6 +28,7 @@ use crate::domain::id::{AlertKey, DeliveryId, EventId, Side};
 use crate::domain::load::Load;
 use crate::domain::page::Known;
 use crate::domain::timestamp::Timestamp;
+use crate::failpoint;
 
 /// Commands of one transaction at most: a batch must not outlast the patience of those who wait.
 const BATCH: usize = 512;
@@ -157,7 +158,9 @@ impl Writer {
         for command in batch {
             self.run_apart(&transaction, command, answers)?;
         }
+        failpoint::pass(failpoint::BEFORE_COMMIT);
         transaction.commit()?;
+        failpoint::pass(failpoint::AFTER_COMMIT);
         self.care.in_place()
     }
 

@@ -3,8 +3,11 @@
 mod alarm;
 mod at_start;
 mod backup;
+mod books;
+mod life;
 mod load;
 mod process;
 mod retention;
+mod rounds;
 mod shim;
 mod while_running;

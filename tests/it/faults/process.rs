@@ -23,11 +23,26 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) async fn new() -> Self {
+        Self::with(0, true).await
+    }
+
+    /// The bridge listens on the same port after each start, so that both services find it again.
+    pub(super) async fn with_ports(api: bool) -> Self {
+        // Below the ports that outgoing connections take.
+        let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = std::iter::repeat_with(|| fastrand::u16(20_000..30_000)).find(free).unwrap();
+        Self::with(port, api).await
+    }
+
+    async fn with(port: u16, api: bool) -> Self {
         let free = "127.0.0.1:0".parse().unwrap();
         let scene = Scene::start(free, free, Clock::System).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let server = "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\n";
-        let toml = format!("{server}{}pace = \"off\"\nstorm = \"off\"\n", scene.bridge_toml());
+        let server = format!("[server]\nlisten = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:0\"\n\n");
+        let toml = scene.bridge_toml();
+        let of_api = |line: &&str| line.starts_with("api_key") || line.starts_with("user_id");
+        let lines: Vec<&str> = toml.lines().filter(|line| api || !of_api(line)).collect();
+        let toml = format!("{server}{}\npace = \"off\"\nstorm = \"off\"\n", lines.join("\n"));
         std::fs::write(folder.path().join("bridge.toml"), toml).unwrap();
         std::fs::create_dir(folder.path().join("routes")).unwrap();
         std::fs::write(folder.path().join("routes/all.toml"), crate::town::ONE_ROUTE).unwrap();
@@ -139,6 +154,10 @@ impl Process {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(asked.success());
         self.child.wait().unwrap().code()
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Log lines of a level, as `ERROR`.
