@@ -2,6 +2,8 @@
 //!
 //! Reads are open on loopback; on any other address, and for every write, the admin token is asked for in a header.
 
+mod backup;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub(crate) fn router(bridge: Arc<Bridge>) -> Router {
         .route("/api/events/{id}", get(event))
         .route("/api/pages", get(pages))
         .route("/api/callers", get(callers))
+        .route("/api/audit", get(audit))
+        .route("/api/backup", post(backup::back_up))
         .route("/api/teams/{team}/pause", post(pause))
         .route("/api/teams/{team}/resume", post(resume))
         .fallback(|| async { Problem::NotFound })
@@ -58,8 +62,10 @@ async fn index() -> &'static str {
      GET  /api/events/{id}             one event with the body that was received\n\
      GET  /api/pages                   pages that are not ended\n\
      GET  /api/callers                 when each connection and team called last\n\
+     GET  /api/audit                   rows that break a promise: none, as an empty list\n\
      POST /api/deliveries/{id}/replay  send a dead delivery again; ?force=true although resolved  (admin token)\n\
      POST /api/deliveries/{id}/drop    give a delivery up                  (admin token)\n\
+     POST /api/backup?file=/abs/FILE   a whole copy of the store, while it runs        (admin token)\n\
      POST /api/teams/{team}/pause?for=1h   hold Raises, 7d at most; Resolved passes    (admin token)\n\
      POST /api/teams/{team}/resume                                         (admin token)\n\n\
      The admin token goes in the header `Authorization: Bearer …`.\n"
@@ -86,8 +92,11 @@ async fn readyz(State(bridge): State<Arc<Bridge>>) -> Response {
     } else {
         match tokio::time::timeout(PATIENCE, bridge.store.change(Change::Pulse)).await {
             Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("the store did not answer in time".to_owned()),
+            Ok(Err(error)) => Some(bridge.store.trouble().map_or_else(|| error.to_string(), |trouble| trouble.text)),
+            Err(_) => {
+                let text = || "the store did not answer in time".to_owned();
+                Some(bridge.store.trouble().map_or_else(text, |trouble| trouble.text))
+            }
         }
     };
     let health = bridge.store.health().await.ok();
@@ -118,6 +127,7 @@ async fn metrics(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Respo
     };
     let health = bridge.store.health().await.ok();
     bridge.telemetry.configured(bridge.configured.load().well);
+    bridge.telemetry.store(&bridge.store.standing(), bridge.bodies.bytes());
     let text = bridge.telemetry.render(health.as_ref(), &bridge.tokens.status(), bridge.clock.now());
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
@@ -233,6 +243,12 @@ async fn callers(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Resul
     let teams = config.teams.keys().map(|name| (Side::Signl4, name.to_string()));
     let rows = bridge.store.callers(connections.chain(teams).collect()).await.map_err(|_| Problem::Unavailable)?;
     Ok(said(StatusCode::OK, &rows))
+}
+
+async fn audit(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Result<Response, Problem> {
+    may_read(&bridge, &headers)?;
+    let found = bridge.store.audit(bridge.clock.now()).await.map_err(|_| Problem::Unavailable)?;
+    Ok(said(StatusCode::OK, &found))
 }
 
 #[derive(Deserialize)]

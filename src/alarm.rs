@@ -1,8 +1,10 @@
 //! Somebody is told: what an operator must mend becomes a page to the alarm team, once an hour for the same trouble, and
 //! once for each warning ahead of a secret's end.
 //!
-//! An alarm goes through the store like everything else, so it survives a crash and is retried. One that could only go
-//! to the very team that is out of reach is not made; the log has it.
+//! An alarm goes through the store like everything else, so it survives a crash and is retried. Only word of the store's own
+//! trouble goes past it (`direct`). One that could only go to the very team that is out of reach is not made; the log has it.
+
+mod direct;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +37,8 @@ pub struct Alarms {
     pub clock: Clock,
     /// What was told of credentials, and when: spares the store a row for each look at them. The store has the last word.
     told: Arc<Mutex<BTreeMap<String, String>>>,
+    /// What went past the store, until the store has it.
+    past_the_store: Arc<Mutex<Vec<direct::Told>>>,
 }
 
 impl Alarms {
@@ -45,7 +49,7 @@ impl Alarms {
         tokens: Arc<Tokens>,
         clock: Clock,
     ) -> Self {
-        Self { store, telemetry, config, tokens, clock, told: Arc::default() }
+        Self { store, telemetry, config, tokens, clock, told: Arc::default(), past_the_store: Arc::default() }
     }
 
     /// A delivery was given up. Each page that nobody got is told of by its title; of the rest one an hour.
@@ -159,7 +163,15 @@ impl Alarms {
     async fn raise(&self, about: &str, title: &str, text: &str, once: bool) -> bool {
         let team = self.config.load().alarm.team.clone();
         let (about, title, text) = (about.to_owned(), title.to_owned(), text.to_owned());
-        let kind = EventKind::Alarm { team, about: about.clone(), title, text, once };
+        let kind = EventKind::Alarm { team, about: about.clone(), title, text, once, paged: None };
+        let stored = self.keep(kind).await;
+        if !stored && self.store.trouble().is_none() {
+            tracing::error!(about, "an alarm could not be stored");
+        }
+        stored
+    }
+
+    async fn keep(&self, kind: EventKind) -> bool {
         let incoming = Incoming {
             kind,
             side: Side::Signl4,
@@ -167,11 +179,7 @@ impl Alarms {
             body: Bytes::new(),
             headers: std::collections::BTreeMap::new(),
         };
-        let stored = intake::take(&self.store, &self.telemetry, incoming).await.is_ok();
-        if !stored {
-            tracing::error!(about, "an alarm could not be stored");
-        }
-        stored
+        intake::take(&self.store, &self.telemetry, incoming).await.is_ok()
     }
 }
 

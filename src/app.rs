@@ -31,7 +31,7 @@ use crate::store::{Change, OpenError, Slots, Store};
 use crate::telemetry::Telemetry;
 use crate::tokens::Tokens;
 use crate::watch::Watch;
-use crate::worker::{Outbound, Worker};
+use crate::worker::{Outbound, Unrecorded, Worker};
 use crate::{admin, azure, http, intake, signl4, watch};
 
 /// Attempts under way towards one side, and towards one destination.
@@ -52,6 +52,8 @@ pub struct Bridge {
     pub secure_webhooks: ArcSwap<SecureWebhooks>,
     /// Who sends wrong credentials.
     pub floods: Floods,
+    /// What is in memory for requests that are not answered yet.
+    pub(crate) bodies: http::Bodies,
     pub telemetry: Arc<Telemetry>,
     pub clock: Clock,
     pub stopping: AtomicBool,
@@ -105,7 +107,9 @@ pub enum BuildError {
     #[error(transparent)]
     Store(OpenError),
     /// The operating system or SQLite refuses: the error itself names the file and no mend.
-    #[error("the folder of `[store] url` must exist, be writable for this user and have room")]
+    #[error(
+        "the folder of `[store] url` must exist, be writable for this user and have room, and so must the store's files in it"
+    )]
     StoreFolder(#[source] OpenError),
     #[error("cannot listen on {address} (`[server] {key}`)")]
     Listen { address: SocketAddr, key: &'static str, source: std::io::Error },
@@ -120,6 +124,8 @@ impl From<OpenError> for BuildError {
         match error {
             OpenError::File { .. } | OpenError::Sqlite { .. } => Self::StoreFolder(error),
             OpenError::InUse { .. }
+            | OpenError::Locked { .. }
+            | OpenError::Foreign { .. }
             | OpenError::NetworkFileSystem { .. }
             | OpenError::Newer { .. }
             | OpenError::Damaged { .. } => Self::Store(error),
@@ -192,6 +198,7 @@ impl App {
             clock: options.clock.clone(),
             policy: options.policy,
             tasks: TaskTracker::new(),
+            unrecorded: Unrecorded::default(),
         };
         let bridge = Arc::new(Bridge {
             config,
@@ -202,6 +209,7 @@ impl App {
             tokens,
             secure_webhooks,
             floods: Floods::default(),
+            bodies: http::Bodies::default(),
             telemetry,
             clock: options.clock,
             stopping: AtomicBool::new(false),
@@ -342,6 +350,7 @@ async fn keep_house(bridge: Arc<Bridge>, mut changes: Watch, idle: CancellationT
             () = idle.cancelled() => return,
             _ = tend.tick() => {
                 bridge.tokens.tend();
+                bridge.alarms.store(&bridge.rules.load(), &bridge.outbound.load().signl4).await;
                 bridge.alarms.credentials().await;
                 bridge.secure_webhooks.load().tend();
             }
@@ -363,6 +372,7 @@ async fn retain_all(bridge: &Bridge, idle: &CancellationToken) {
         match bridge.store.retain(retention).await {
             Ok(0) => return,
             Ok(removed) => tracing::debug!(removed, "removed finished rows older than the retention"),
+            Err(_) if bridge.store.trouble().is_some() => return,
             Err(error) => return tracing::error!(error = %error, "old rows could not be removed"),
         }
     }

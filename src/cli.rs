@@ -95,6 +95,11 @@ enum Command {
         #[arg(long)]
         team: String,
     },
+    /// Write a whole copy of the store of the running bridge, which goes on meanwhile.
+    Backup {
+        /// A new file; the bridge writes it, as its user.
+        file: PathBuf,
+    },
     /// Run simulators of Azure and SIGNL4 to try the bridge against.
     Simulate {
         /// Address of the simulated Azure.
@@ -224,6 +229,15 @@ fn command(cli: Cli) -> std::io::Result<Status> {
         Command::Pause { team, span } => with_config(&config, cli.routes.as_deref(), &env, |config| {
             operate::ask(&config, &operate::Wish::Pause { team, span }, out)
         }),
+        Command::Backup { file } => {
+            let file = match std::path::absolute(&file) {
+                Ok(file) => file.to_string_lossy().into_owned(),
+                Err(error) => return Ok(complain(&format!("error: {}: {error}", file.display()))),
+            };
+            with_config(&config, cli.routes.as_deref(), &env, |config| {
+                operate::ask(&config, &operate::Wish::Backup { file }, out)
+            })
+        }
         Command::Resume { team } => with_config(&config, cli.routes.as_deref(), &env, |config| {
             operate::ask(&config, &operate::Wish::Resume { team }, out)
         }),

@@ -3,6 +3,8 @@
 //! The order is credential, size, time, body, store. Nobody without a credential has a body read. Our own trouble is
 //! always 503, never 500 or 502: Azure tries again only on 408, 429, 503, 504 and connection failures.
 
+mod bodies;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,6 +24,7 @@ use bytes::{Bytes, BytesMut};
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::bodies::Room;
 use crate::app::Bridge;
 use crate::caller::floods::Pace;
 use crate::caller::{Presented, Refusal, Source};
@@ -29,6 +32,8 @@ use crate::config::Config;
 use crate::problem::Problem;
 use crate::store::Receipt;
 use crate::{azure, intake, signl4};
+
+pub(crate) use self::bodies::Bodies;
 
 /// Azure's own cap is 256 KB.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -130,7 +135,8 @@ async fn azure_webhook(
         azure::authenticate::authenticate(&config.connections, &entrances, connection, &presented, source, &budget)
             .await
             .map_err(|refusal| refused(bridge, "azure", connection, source, &refusal))?;
-    let (headers, body) = read(bridge, request, &format!("/azure/{connection}")).await?;
+    let mut room = bridge.bodies.room();
+    let (headers, body) = read(bridge, request, &format!("/azure/{connection}"), &mut room).await?;
     let incoming = azure::receive::receive(&caller, body, headers, bridge.parse_azure);
     intake::take(&bridge.store, &bridge.telemetry, incoming).await
 }
@@ -146,7 +152,8 @@ async fn signl4_webhook(
     let presented = Presented::new(token, request.headers());
     let caller = signl4::authenticate::authenticate(&config.teams, team, &presented, source)
         .map_err(|refusal| refused(bridge, "signl4", team, source, &refusal))?;
-    let (headers, body) = read(bridge, request, &format!("/signl4/{team}")).await?;
+    let mut room = bridge.bodies.room();
+    let (headers, body) = read(bridge, request, &format!("/signl4/{team}"), &mut room).await?;
     let incoming = signl4::receive::receive(&caller, body, headers, bridge.clock.now(), bridge.parse_signl4);
     intake::take(&bridge.store, &bridge.telemetry, incoming).await
 }
@@ -187,13 +194,19 @@ fn shown(name: &str) -> &str {
     if is_name { name } else { "(not a name)" }
 }
 
-async fn read(bridge: &Bridge, request: Request, endpoint: &str) -> Result<(BTreeMap<String, String>, Bytes), Problem> {
+async fn read(
+    bridge: &Bridge,
+    request: Request,
+    endpoint: &str,
+    room: &mut Room<'_>,
+) -> Result<(BTreeMap<String, String>, Bytes), Problem> {
     if bridge.stopping.load(Ordering::SeqCst) {
         return Err(Problem::Unavailable);
     }
     let headers = kept(request.headers());
-    let body =
-        tokio::time::timeout(bridge.body_time, gather(request.into_body())).await.unwrap_or(Err(Problem::BodyTimeout));
+    let body = tokio::time::timeout(bridge.body_time, gather(request.into_body(), room))
+        .await
+        .unwrap_or(Err(Problem::BodyTimeout));
     if body == Err(Problem::BodyTooLarge) {
         tracing::error!(endpoint, "a webhook body over 1 MiB was refused and is lost: its sender must send less");
         bridge.alarms.too_large(endpoint).await;
@@ -203,7 +216,7 @@ async fn read(bridge: &Bridge, request: Request, endpoint: &str) -> Result<(BTre
 
 /// Reads a body to its end. One that is too large is read on and discarded for a while, because a proxy that is still
 /// sending when the answer comes and the connection closes tells its caller something else than 413.
-async fn gather(mut body: Body) -> Result<Bytes, Problem> {
+async fn gather(mut body: Body, room: &mut Room<'_>) -> Result<Bytes, Problem> {
     let mut gathered = BytesMut::new();
     let mut read: usize = 0;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
@@ -213,6 +226,9 @@ async fn gather(mut body: Body) -> Result<Bytes, Problem> {
             break;
         }
         if read <= BODY_BYTES {
+            if !room.take(data.len()) {
+                return Err(Problem::Unavailable);
+            }
             gathered.extend_from_slice(&data);
         } else {
             gathered.clear();

@@ -72,6 +72,8 @@ pub async fn take(store: &Store, telemetry: &Telemetry, incoming: Incoming) -> R
             }
             Ok(receipt)
         }
+        // The trouble itself has its line in the log.
+        Err(_) if store.trouble().is_some() => Err(Problem::Unavailable),
         Err(error) => {
             tracing::error!(about, rule, side, kind, source, error = %error, "an event was not stored; the caller is asked to come again");
             Err(Problem::Unavailable)

@@ -17,6 +17,7 @@ pub mod domain;
 pub mod egress;
 pub mod expiry;
 pub mod explain;
+mod failpoint;
 mod http;
 pub mod intake;
 pub mod lenient;

@@ -5,8 +5,13 @@
 //! same batch have written. An answer is given only after the commit. If the commit fails, everything in the batch is
 //! told so, and nothing of it happened.
 
+mod answer;
+mod audit;
+mod backup;
+mod care;
 mod claim;
 mod digests;
+mod examine;
 mod file;
 mod holds;
 mod operate;
@@ -16,12 +21,13 @@ mod rows;
 mod schema;
 mod slots;
 mod timers;
+mod trouble;
+mod waiting;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -37,15 +43,15 @@ use crate::domain::id::{AlertKey, EventId, Side};
 use crate::domain::page::Known;
 use crate::domain::timestamp::{Timestamp, readable};
 
+pub use audit::Violation;
+pub use backup::BackupError;
 pub(crate) use file::private as private_file;
 pub use operate::{Change, Changed};
 pub use read::{Caller, DeliveryRow, EventRow, Health, OpenPage, StoredEvent, delivery_states};
 pub use slots::Slots;
-
-/// How many events, and how much of them, may wait for the writer; beyond that the caller hears `Overloaded` at once.
-/// Claims and records are not counted: they make room.
-const EVENTS_WAITING: usize = 4096;
-const BYTES_WAITING: usize = 64 * 1024 * 1024;
+use trouble::Condition;
+pub use trouble::{Fault, Trouble};
+use waiting::Waiting;
 
 /// What `receive` hands over for storing.
 #[derive(Clone, Debug)]
@@ -137,50 +143,52 @@ pub enum OpenError {
     NetworkFileSystem { path: String, kind: String },
     #[error("{path} was written by a newer version (schema {found}, this version knows {known}): run that version")]
     Newer { path: String, found: i64, known: i64 },
-    #[error("{path} is damaged ({problem}): restore a backup, or move it away to start empty")]
+    #[error("{path} is damaged ({problem}): restore a backup, or move it and its -wal away to start empty")]
     Damaged { path: String, problem: String },
+    #[error("{path} is a database of another program: set `[store] url` to a file of its own")]
+    Foreign { path: String },
+    #[error("another program holds a lock on {path}: end it (`fuser {path}` names it), then start again")]
+    Locked { path: String },
     #[error("cannot prepare {path}")]
     Sqlite { path: String, source: rusqlite::Error },
 }
 
+impl OpenError {
+    fn of(path: &str, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match Fault::of(&source) {
+            Fault::Damaged => Self::Damaged { path, problem: source.to_string() },
+            Fault::Locked => Self::Locked { path },
+            Fault::Full | Fault::ReadOnly | Fault::Failing | Fault::Moved | Fault::Other => {
+                Self::Sqlite { path, source }
+            }
+        }
+    }
+}
+
 enum Command {
-    Intake(Box<Incoming>, oneshot::Sender<Result<Receipt, StoreError>>),
-    Claim { limit: usize, reply: oneshot::Sender<Result<Claimed, StoreError>> },
+    /// With the bytes that it takes of the queue's room.
+    Intake(Box<Incoming>, usize, oneshot::Sender<Result<Receipt, StoreError>>),
+    Claim {
+        limit: usize,
+        reply: oneshot::Sender<Result<Claimed, StoreError>>,
+    },
     Record(Box<Finish>, oneshot::Sender<Result<Recorded, StoreError>>),
-    Timers { reply: oneshot::Sender<Result<usize, StoreError>> },
+    Timers {
+        reply: oneshot::Sender<Result<usize, StoreError>>,
+    },
     Change(Change, oneshot::Sender<Result<Changed, StoreError>>),
-    Retain { older_than: Duration, reply: oneshot::Sender<Result<usize, StoreError>> },
+    Retain {
+        older_than: Duration,
+        reply: oneshot::Sender<Result<usize, StoreError>>,
+    },
     Stop,
 }
 
-/// What waits for the writer.
-#[derive(Debug, Default)]
-struct Waiting {
-    events: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl Waiting {
-    /// Counts an event in, unless there are too many already.
-    fn enter(&self, incoming: &Incoming) -> bool {
-        let bytes = self.bytes.fetch_add(incoming.body.len(), Ordering::SeqCst);
-        let events = self.events.fetch_add(1, Ordering::SeqCst);
-        if events < EVENTS_WAITING && bytes < BYTES_WAITING {
-            return true;
-        }
-        self.count_out(incoming);
-        false
-    }
-
-    fn leave(&self, command: &Command) {
-        if let Command::Intake(incoming, _) = command {
-            self.count_out(incoming);
-        }
-    }
-
-    fn count_out(&self, incoming: &Incoming) {
-        self.bytes.fetch_sub(incoming.body.len(), Ordering::SeqCst);
-        self.events.fetch_sub(1, Ordering::SeqCst);
+impl Command {
+    /// How much of the queue's room it takes, if it is an event.
+    fn place(&self) -> Option<usize> {
+        if let Self::Intake(_, bytes, _) = self { Some(*bytes) } else { None }
     }
 }
 
@@ -193,6 +201,20 @@ pub struct Store {
     reader: Arc<read::Reader>,
     listings: Arc<read::Reader>,
     slots: Arc<Slots>,
+    condition: Arc<Condition>,
+    path: Arc<Path>,
+    backing_up: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// How the store itself stands, whatever is in it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Nothing can be stored while there is one.
+    pub trouble: Option<Trouble>,
+    /// Commits that failed since the start.
+    pub failures: u64,
+    pub waiting_events: usize,
+    pub waiting_bytes: usize,
 }
 
 /// What `open` gives besides the store.
@@ -218,9 +240,35 @@ impl Store {
         let reader = Arc::new(read::Reader::new(path.to_owned()));
         let listings = Arc::new(read::Reader::new(path.to_owned()));
         let interrupted = opened.interrupted;
+        let condition = Arc::clone(&opened.condition);
+        let (unexamined, now) = (opened.unexamined, clock.now());
         let writer = writer::spawn(opened, clock, Arc::clone(&slots), duties, queue, Arc::clone(&waiting), leased_out)
             .map_err(|source| OpenError::File { path: path.display().to_string(), source })?;
-        Ok(Opened { store: Self { commands, waiting, reader, listings, slots }, leased, writer, interrupted })
+        if unexamined {
+            care::look_through(path.to_owned(), Arc::clone(&condition), now);
+        }
+        let store = Self {
+            commands,
+            waiting,
+            reader,
+            listings,
+            slots,
+            condition,
+            path: path.into(),
+            backing_up: Arc::default(),
+        };
+        Ok(Opened { store, leased, writer, interrupted })
+    }
+
+    pub fn standing(&self) -> Standing {
+        let (waiting_events, waiting_bytes) = self.waiting.count();
+        let (trouble, failures) = (self.condition.trouble(), self.condition.failures());
+        Standing { trouble, failures, waiting_events, waiting_bytes }
+    }
+
+    /// What keeps everything from being stored, while something does.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.condition.trouble()
     }
 
     pub fn slots(&self) -> &Slots {
@@ -229,13 +277,15 @@ impl Store {
 
     /// Stores an event with all that follows from it; the receipt means that it is on stable storage.
     pub async fn intake(&self, incoming: Incoming) -> Result<Receipt, StoreError> {
+        // What was understood of a body is as long as the body, however well that compresses.
+        let place = incoming.body.len();
         // Compressed here and not by the writer, which has one core for everybody.
         let body = Bytes::from(lz4_flex::compress_prepend_size(&incoming.body));
         let incoming = Incoming { body, ..incoming };
-        if !self.waiting.enter(&incoming) {
+        if !self.waiting.enter(place) {
             return Err(StoreError::Overloaded);
         }
-        self.ask(|reply| Command::Intake(Box::new(incoming), reply)).await
+        self.ask(|reply| Command::Intake(Box::new(incoming), place, reply)).await
     }
 
     /// Leases up to `limit` deliveries that are due, at most as many as there are free slots.
@@ -288,8 +338,25 @@ impl Store {
         Self::read(&self.listings, move |reader| reader.open_pages(limit)).await
     }
 
+    /// Rows that break a promise; there are none.
+    pub async fn audit(&self, now: Timestamp) -> Result<Vec<Violation>, StoreError> {
+        Self::read(&self.listings, move |reader| reader.audit(now)).await
+    }
+
     pub async fn health(&self) -> Result<Health, StoreError> {
         Self::read(&self.reader, read::Reader::health).await
+    }
+
+    /// Writes a whole copy of the store to a new file, while everything goes on; says how many bytes it has.
+    pub async fn back_up(&self, to: PathBuf) -> Result<u64, BackupError> {
+        let one = Arc::clone(&self.backing_up).try_lock_owned().map_err(|_| BackupError::UnderWay)?;
+        let path = Arc::clone(&self.path);
+        let write = move || {
+            let _one = one;
+            backup::write(&path, &to)
+        };
+        let written = tokio::task::spawn_blocking(write).await;
+        written.unwrap_or_else(|_| Err(BackupError::NotWhole { problem: "a fault in the bridge".to_owned() }))
     }
 
     /// The writer commits what waits and ends.

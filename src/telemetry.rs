@@ -4,6 +4,7 @@
 //! `outcome`, `duration_ms`. One `info` line per event and per attempt; `error` only when a person must act.
 
 use std::io::IsTerminal;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -18,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 use crate::domain::delivery::Call;
 use crate::domain::timestamp::Timestamp;
 use crate::expiry::seconds_left;
-use crate::store::Health;
+use crate::store::{Health, Standing};
 use crate::tokens::Status;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +77,11 @@ pub struct Telemetry {
     configuration_well: Gauge,
     intake_seconds: Histogram,
     delivery_seconds: Histogram,
+    store_well: Gauge,
+    store_failures: Counter,
+    store_waiting: Gauge,
+    store_waiting_bytes: Gauge,
+    bodies_bytes: Gauge,
     deliveries: Family<StateLabels, Gauge>,
     open_pages: Gauge,
     oldest_due_age: Gauge,
@@ -103,6 +109,11 @@ impl Default for Telemetry {
             configuration_well: Gauge::default(),
             intake_seconds: Histogram::new(MILLISECONDS),
             delivery_seconds: Histogram::new(MILLISECONDS),
+            store_well: Gauge::default(),
+            store_failures: Counter::default(),
+            store_waiting: Gauge::default(),
+            store_waiting_bytes: Gauge::default(),
+            bodies_bytes: Gauge::default(),
             deliveries: Family::default(),
             open_pages: Gauge::default(),
             oldest_due_age: Gauge::default(),
@@ -151,6 +162,21 @@ impl Default for Telemetry {
             "From the decision to the accepted attempt",
             Unit::Seconds,
             metrics.delivery_seconds.clone(),
+        );
+        registry.register("store_well", "1 while the last commit went well", metrics.store_well.clone());
+        registry.register("store_failures", "Commits that failed", metrics.store_failures.clone());
+        registry.register("store_waiting", "Events that wait for the store", metrics.store_waiting.clone());
+        registry.register_with_unit(
+            "store_waiting",
+            "Bodies of the events that wait for the store",
+            Unit::Bytes,
+            metrics.store_waiting_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "request_bodies",
+            "Bodies of requests that are not answered yet",
+            Unit::Bytes,
+            metrics.bodies_bytes.clone(),
         );
         registry.register("deliveries", "Deliveries in the store by state", metrics.deliveries.clone());
         registry.register("pages_open", "Pages that are not ended", metrics.open_pages.clone());
@@ -218,6 +244,15 @@ impl Telemetry {
 
     pub fn configured(&self, well: bool) {
         self.configuration_well.set(i64::from(well));
+    }
+
+    pub fn store(&self, standing: &Standing, bodies_bytes: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.store_well.set(i64::from(standing.trouble.is_none()));
+        self.store_failures.inner().store(standing.failures, Ordering::Relaxed);
+        self.store_waiting.set(number(standing.waiting_events));
+        self.store_waiting_bytes.set(number(standing.waiting_bytes));
+        self.bodies_bytes.set(number(bodies_bytes));
     }
 
     /// The text of `/metrics`, with the gauges as of now.

@@ -21,9 +21,14 @@ use crate::domain::delivery::{Attempted, AzureState, Call, Delivery, Destination
 use crate::domain::id::{AlertKey, ExternalId, Side};
 use crate::domain::late::{lateness, marked};
 use crate::domain::timestamp::Timestamp;
+use crate::failpoint;
 use crate::signl4::deliver::Signl4;
 use crate::store::{Claimed, Finish, Recorded, Store, StoreError};
 use crate::telemetry::Telemetry;
+
+mod unrecorded;
+
+pub use unrecorded::Unrecorded;
 
 /// Deliveries of one claim.
 const CLAIM: usize = 128;
@@ -34,6 +39,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// Shorter than a lease, so that no second attempt begins beside the first.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(75);
 const RECORD_REST: Duration = Duration::from_millis(100);
+const RECORD_REST_AT_LAST: Duration = Duration::from_secs(1);
 const RECORD_PATIENCE: Duration = Duration::from_secs(10);
 /// An error of the store is waited out this long.
 const STORE_REST: Duration = Duration::from_secs(1);
@@ -55,6 +61,7 @@ pub struct Worker {
     pub clock: Clock,
     pub policy: RetryPolicy,
     pub tasks: TaskTracker,
+    pub unrecorded: Unrecorded,
 }
 
 impl Worker {
@@ -64,7 +71,9 @@ impl Worker {
             let next_due = match self.claim_all().await {
                 Ok(next_due) => next_due,
                 Err(error) => {
-                    tracing::error!(error = %error, "the store gave no deliveries");
+                    if self.store.trouble().is_none() {
+                        tracing::error!(error = %error, "the store gave no deliveries");
+                    }
                     Some(self.clock.now().plus(STORE_REST))
                 }
             };
@@ -97,6 +106,8 @@ impl Worker {
 
     /// Rings due timers, claims what is due, begins it. Says when something is due next.
     async fn claim_all(&self) -> Result<Option<Timestamp>, StoreError> {
+        // A lease that ended while the store was away is not taken over before its holder could say how it went.
+        self.unrecorded.none(RECORD_PATIENCE).await;
         // Asked for together, so that one commit does both; what rings is there for the claim behind it.
         let (rung, claimed) = tokio::join!(biased; self.store.ring_timers(), self.store.claim(CLAIM));
         let mut claimed = self.begin(claimed?);
@@ -146,8 +157,11 @@ impl Worker {
     pub async fn carry_out(&self, delivery: Delivery) {
         let slot = Slot { store: &self.store, destination: delivery.call.destination() };
         let begun_at = self.clock.now();
+        failpoint::pass(failpoint::BEFORE_SEND);
         let attempted = self.attempt(&delivery).await;
+        failpoint::pass(failpoint::AFTER_SEND);
         self.finish(delivery, attempted, begun_at, slot).await;
+        failpoint::pass(failpoint::AFTER_RECORD);
     }
 
     async fn attempt(&self, delivery: &Delivery) -> Attempted {
@@ -245,17 +259,26 @@ impl Worker {
         }
     }
 
-    /// Records an outcome, again and again while the store has a hiccup: what is not recorded would be sent twice.
+    /// Records an outcome, again and again while the store has a hiccup, and as long as it takes while it stores nothing:
+    /// what is not recorded would be sent twice.
     async fn record(&self, finish: &Finish) -> Result<Recorded, StoreError> {
         let mut rest = RECORD_REST;
         let mut waited = Duration::ZERO;
+        let mut late = None;
         loop {
             match self.store.record(finish.clone()).await {
-                Err(error) if waited < RECORD_PATIENCE && !matches!(error, StoreError::Stopped) => {
-                    tracing::warn!(delivery.id = %finish.delivery.id, error = %error, "an outcome is not recorded yet; trying again");
+                Err(error) if !matches!(error, StoreError::Stopped) => {
+                    let troubled = self.store.trouble().is_some();
+                    if !troubled && waited >= RECORD_PATIENCE {
+                        return Err(error);
+                    }
+                    if late.is_none() {
+                        tracing::warn!(delivery.id = %finish.delivery.id, error = %error, "an outcome is not recorded yet; trying again");
+                        late = Some(self.unrecorded.begin());
+                    }
                     tokio::time::sleep(rest).await;
-                    waited = waited.saturating_add(rest);
-                    rest = rest.saturating_mul(2);
+                    waited = if troubled { Duration::ZERO } else { waited.saturating_add(rest) };
+                    rest = rest.saturating_mul(2).min(RECORD_REST_AT_LAST);
                 }
                 recorded => return recorded,
             }

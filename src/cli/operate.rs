@@ -1,6 +1,7 @@
 //! Commands to the running bridge, through its admin listener.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -10,11 +11,29 @@ use crate::app::admin_token_path;
 use crate::config::Config;
 
 pub(super) enum Wish {
-    List { state: String, limit: usize, json: bool },
-    Replay { id: String, force: bool },
-    Drop { id: String },
-    Pause { team: String, span: String },
-    Resume { team: String },
+    List {
+        state: String,
+        limit: usize,
+        json: bool,
+    },
+    Replay {
+        id: String,
+        force: bool,
+    },
+    Drop {
+        id: String,
+    },
+    Pause {
+        team: String,
+        span: String,
+    },
+    Resume {
+        team: String,
+    },
+    /// A path from the root.
+    Backup {
+        file: String,
+    },
 }
 
 impl Wish {
@@ -25,14 +44,27 @@ impl Wish {
             Self::Drop { id } => format!("/api/deliveries/{id}/drop"),
             Self::Pause { team, span } => format!("/api/teams/{team}/pause?for={span}"),
             Self::Resume { team } => format!("/api/teams/{team}/resume"),
+            Self::Backup { file } => {
+                let url = reqwest::Url::parse_with_params("http://bridge/api/backup", [("file", file)]);
+                format!("/api/backup?{}", url.ok().as_ref().and_then(reqwest::Url::query).unwrap_or(""))
+            }
         }
     }
 
     fn method(&self) -> reqwest::Method {
         match self {
             Self::List { .. } => reqwest::Method::GET,
-            Self::Replay { .. } | Self::Drop { .. } | Self::Pause { .. } | Self::Resume { .. } => reqwest::Method::POST,
+            Self::Replay { .. }
+            | Self::Drop { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::Backup { .. } => reqwest::Method::POST,
         }
+    }
+
+    /// A large store takes its time to be copied.
+    fn patience(&self) -> Duration {
+        if matches!(self, Self::Backup { .. }) { Duration::from_hours(1) } else { Duration::from_secs(15) }
     }
 }
 
@@ -56,7 +88,7 @@ pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io:
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
         let request = client
             .request(wish.method(), format!("http://{address}{}", wish.path()))
-            .timeout(std::time::Duration::from_secs(15))
+            .timeout(wish.patience())
             .bearer_auth(token.as_deref().unwrap_or_default().trim());
         let response = request.send().await?;
         let status = response.status();
@@ -89,7 +121,7 @@ pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io:
                 Wish::Replay { id, .. } | Wish::Drop { id } => {
                     format!("error: no delivery `{id}`; see `deliveries list`")
                 }
-                Wish::List { .. } => format!("error: {why}"),
+                Wish::List { .. } | Wish::Backup { .. } => format!("error: {why}"),
             },
             400 | 409 => format!("error: {why}"),
             status => format!("error: {why} (status {status})"),
@@ -105,6 +137,9 @@ pub(super) fn ask(config: &Config, wish: &Wish, out: &mut dyn Write) -> std::io:
             writeln!(out, "pages of team {team} wait until {until}; `resume --team {team}` ends it")?;
         }
         Wish::Resume { team } => writeln!(out, "pages of team {team} go out again")?,
+        Wish::Backup { file } => {
+            writeln!(out, "{file}: {} bytes, whole", body.get("bytes").and_then(Value::as_u64).unwrap_or(0))?;
+        }
     }
     Ok(Status::Well)
 }

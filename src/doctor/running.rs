@@ -36,7 +36,8 @@ pub(super) async fn examine(desk: &Desk, config: &Config) -> Running {
     }
     let admin = Admin { desk, url: format!("http://{address}"), token: token(config) };
     let target = "running bridge";
-    let (ready, callers) = tokio::join!(admin.get("/readyz"), admin.get("/api/callers"));
+    let (ready, callers, audited) =
+        tokio::join!(admin.get("/readyz"), admin.get("/api/callers"), admin.get("/api/audit"));
     let (status, standing) = match ready {
         Ok(answer) => answer,
         Err(why) => {
@@ -49,6 +50,10 @@ pub(super) async fn examine(desk: &Desk, config: &Config) -> Running {
     findings.extend(holds(target, &standing));
     findings.extend(credentials(target, &standing));
     findings.extend(deliveries(target, &standing));
+    // What an older bridge does not know is no finding.
+    if let Ok((200, Value::Array(violations))) = audited {
+        findings.push(audit(target, &violations));
+    }
     let mut heard_lately = false;
     match callers {
         Ok((200, Value::Array(rows))) => {
@@ -178,6 +183,15 @@ fn deliveries(target: &str, standing: &Value) -> Vec<Finding> {
         findings.push(Finding::pass(CHECK, target, format!("dead: 0, due: {due}")));
     }
     findings
+}
+
+fn audit(target: &str, violations: &[Value]) -> Finding {
+    const CHECK: &str = "audit";
+    let Some(first) = violations.first() else {
+        return Finding::pass(CHECK, target, "nothing that is owed is forgotten");
+    };
+    let detail = format!("{}: {} ({} such rows)", text(first, "what"), text(first, "id"), violations.len());
+    Finding::fail(CHECK, target, detail, "restart the bridge; if it stays, report it with what /api/audit says")
 }
 
 /// A line of `/api/callers`.

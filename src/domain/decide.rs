@@ -182,9 +182,13 @@ pub fn decide(rules: &Rules, known: &Known, event: &Event, now: Timestamp) -> Ve
             azure::unreadable(&mut desk, connection, digest, problem)
         }
         EventKind::Signl4 { team, page, change } => signl4::changed(&mut desk, team, page, change),
-        EventKind::Alarm { team, about, title, text, once } => {
-            let key = EventKind::alarm_key(about, *once, now);
-            azure::alarm(&mut desk, team, &key, title, text, once.then_some(Scenario::SingleAck))
+        EventKind::Alarm { team, about, title, text, once, paged } => {
+            let key = EventKind::alarm_key(about, *once, paged.unwrap_or(now));
+            let reason = azure::alarm(&mut desk, team, &key, title, text, once.then_some(Scenario::SingleAck));
+            if paged.is_some() && reason == Reason::Alarm {
+                desk.was_raised();
+            }
+            reason
         }
         EventKind::Ignored { .. } => Reason::NoConsequence,
         EventKind::Timer { page, timer } => rung(&mut desk, page, timer),

@@ -25,8 +25,8 @@ pub enum EventKind {
     /// Something happened to a page in SIGNL4. `team` is the endpoint's; the page is found by its external id.
     Signl4 { team: TeamName, page: ExternalId, change: Signl4Change },
     /// Trouble of the bridge's own that a person must mend. Told once an hour, or `once` for all and with the quietest
-    /// scenario: what is not urgent yet.
-    Alarm { team: TeamName, about: String, title: String, text: String, once: bool },
+    /// scenario: what is not urgent yet. `paged` is when its page went out past the store, which could not take it then.
+    Alarm { team: TeamName, about: String, title: String, text: String, once: bool, paged: Option<Timestamp> },
     /// Authenticated, understood, and of no consequence: duty events, the test event, alerts of other systems.
     Ignored { team: TeamName, why: &'static str },
     /// A stored timer of a page is due.
@@ -318,7 +318,7 @@ impl EventKind {
                 Some(Self::foreign_key(connection, subscription.as_ref(), &day))
             }
             Self::Unreadable { digest, .. } => Some(AlertKey::synthetic("unreadable", digest)),
-            Self::Alarm { about, once, .. } => Some(Self::alarm_key(about, *once, now)),
+            Self::Alarm { about, once, paged, .. } => Some(Self::alarm_key(about, *once, paged.unwrap_or(now))),
             Self::Signl4 { .. } | Self::Ignored { .. } | Self::Timer { .. } => None,
         }
     }

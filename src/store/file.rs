@@ -3,11 +3,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 
-use super::{OpenError, schema};
+use super::trouble::{Condition, Failure, Fault};
+use super::{OpenError, examine, schema};
 use crate::domain::timestamp::Timestamp;
 
 /// A file ready for the writer.
@@ -16,10 +19,19 @@ pub(super) struct OpenFile {
     /// Held as long as the process uses the file.
     pub(super) lock: File,
     pub(super) interrupted: usize,
+    pub(super) path: PathBuf,
+    pub(super) condition: Arc<Condition>,
+    /// Too large to be looked at page by page before it is used.
+    pub(super) unexamined: bool,
 }
 
 /// After a crash, a Raise that was under way waits this long for SIGNL4's own event before it is settled.
 const SETTLE: Duration = Duration::from_secs(15);
+
+/// Another program's lock is waited for so long: less than callers wait, so that they hear why.
+pub(super) const BUSY: Duration = Duration::from_secs(4);
+
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 const LOCK_TRIES: u32 = 10;
 const LOCK_REST: Duration = Duration::from_millis(100);
@@ -46,26 +58,44 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<OpenFile, OpenError> {
     if let Some(kind) = file_system(folder).filter(|kind| NETWORK_FILE_SYSTEMS.contains(&kind.as_str())) {
         return Err(OpenError::NetworkFileSystem { path: shown, kind });
     }
-    let lock = private(&lock_path(path)).map_err(file)?;
+    let lock = private(&examine::beside(path, ".lock")).map_err(file)?;
     take(&lock).map_err(|error| match error {
         TryLockError::WouldBlock => OpenError::InUse { path: shown.clone() },
         TryLockError::Error(source) => file(source),
     })?;
+    examine::bytes(path)?;
     // Created here and not by SQLite, so that the file and its WAL are born private.
-    private(path).map_err(file)?;
-    let sqlite = |source| match damage(&source) {
-        Some(problem) => OpenError::Damaged { path: shown.clone(), problem },
-        None => OpenError::Sqlite { path: shown.clone(), source },
-    };
-    let mut connection = Connection::open(path).map_err(sqlite)?;
-    prepare(&connection).map_err(sqlite)?;
-    let found = schema::version(&connection).map_err(sqlite)?;
-    if found > schema::latest() {
-        return Err(OpenError::Newer { path: shown.clone(), found, known: schema::latest() });
+    let bytes = private(path).and_then(|file| file.metadata()).map_err(file)?.len();
+    let sqlite = |source| OpenError::of(&shown, source);
+    let mut connection = Connection::open_with_flags(path, FLAGS).map_err(sqlite)?;
+    connection.busy_timeout(BUSY).map_err(sqlite)?;
+    // Until it is known to be whole, nothing is written to it, not even what its log holds.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
+    examine::tables(&connection, path)?;
+    let unexamined = bytes > examine::SMALL_BYTES;
+    if !unexamined && let Some(problem) = examine::pages(&connection).map_err(sqlite)? {
+        return Err(OpenError::Damaged { path: shown, problem });
     }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(sqlite)?;
+    prepare(&connection).map_err(sqlite)?;
     schema::migrate(&mut connection).map_err(sqlite)?;
     let interrupted = recover(&connection, now).map_err(sqlite)?;
-    Ok(OpenFile { connection, lock, interrupted })
+    let condition = Arc::new(Condition::new(path.to_owned()));
+    Ok(OpenFile { connection, lock, interrupted, path: path.to_owned(), condition, unexamined })
+}
+
+/// Opens the file of a running bridge anew. It must be there: nothing is created.
+pub(super) fn reopen(path: &Path) -> Result<Connection, Failure> {
+    let connection = Connection::open_with_flags(path, FLAGS)?;
+    connection.busy_timeout(BUSY)?;
+    let found = schema::version(&connection)?;
+    if found != schema::latest() {
+        return Err(Failure::new(Fault::Damaged, format!("its schema is {found}")));
+    }
+    prepare(&connection)?;
+    // What commits that failed have left in the log is nobody's: it is not to be found there after a crash.
+    connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()))?;
+    Ok(connection)
 }
 
 /// Takes the lock; a process that was just killed may take a moment to let go of it.
@@ -80,7 +110,7 @@ fn take(lock: &File) -> Result<(), TryLockError> {
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // FULL: a commit is on the disk when it returns. NORMAL would lose answered events with the power.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -98,19 +128,6 @@ fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
         "UPDATE delivery SET state = 0, uncertain = 1, due = CASE kind WHEN 'raise' THEN ?1 ELSE ?2 END WHERE state < 2 AND state = 1",
         [now.plus(SETTLE).as_millis(), now.as_millis()],
     )
-}
-
-fn damage(error: &rusqlite::Error) -> Option<String> {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => Some(error.to_string()),
-        Some(_) | None => None,
-    }
-}
-
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
 }
 
 /// Opens or creates a file that only its owner can read.

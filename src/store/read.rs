@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::rows::{self, state};
-use super::{Hold, StoreError, holds};
+use super::{Hold, StoreError, audit, holds};
 use crate::domain::delivery::Destination;
 use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, Side, TeamName};
 use crate::domain::page::{Known, Page, PageState, Phase};
@@ -266,6 +266,10 @@ impl Reader {
                 .collect::<Result<_, _>>()?;
             Ok(rows)
         })
+    }
+
+    pub(super) fn audit(&self, now: Timestamp) -> Result<Vec<audit::Violation>, StoreError> {
+        self.with(|connection| audit::audit(connection, now))
     }
 
     pub(super) fn health(&self) -> Result<Health, StoreError> {

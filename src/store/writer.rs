@@ -7,16 +7,18 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::answer::{Answer, chain};
+use super::care::Care;
 use super::claim::{self, LEASE};
 use super::digests;
 use super::file::OpenFile;
 use super::holds::{self, Holds, Leave};
-use super::operate::{self, Changed};
+use super::operate;
 use super::rows::{self, EventFields, state};
-use super::{Claimed, Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, retention};
+use super::trouble::Failure;
+use super::{Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, retention};
 use crate::clock::Clock;
 use crate::domain::after::Next;
 use crate::domain::decide::{Owed, Reason, Verdict};
@@ -26,6 +28,7 @@ use crate::domain::id::{AlertKey, DeliveryId, EventId, Side};
 use crate::domain::load::Load;
 use crate::domain::page::Known;
 use crate::domain::timestamp::Timestamp;
+use crate::failpoint;
 
 /// Commands of one transaction at most: a batch must not outlast the patience of those who wait.
 const BATCH: usize = 512;
@@ -40,6 +43,7 @@ pub(super) struct Writer {
     /// Leased with this batch's commit; handed over after it.
     handed: Vec<Delivery>,
     waiting: Arc<Waiting>,
+    care: Care,
     /// This batch made work that a claim must find.
     pub(super) nudge: bool,
 }
@@ -53,71 +57,6 @@ pub(super) struct Heard<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// An answer that waits for the commit.
-enum Answer {
-    Intake(oneshot::Sender<Result<Receipt, StoreError>>, Result<Receipt, StoreError>),
-    Claim(oneshot::Sender<Result<Claimed, StoreError>>, Result<Claimed, StoreError>),
-    Record(oneshot::Sender<Result<Recorded, StoreError>>, Result<Recorded, StoreError>),
-    Count(oneshot::Sender<Result<usize, StoreError>>, Result<usize, StoreError>),
-    Change(oneshot::Sender<Result<Changed, StoreError>>, Result<Changed, StoreError>),
-}
-
-impl Answer {
-    /// The first error of the batch: it undoes the whole of it.
-    fn failed(&self) -> Option<String> {
-        let error = match self {
-            Self::Intake(_, answer) => answer.as_ref().err(),
-            Self::Claim(_, answer) => answer.as_ref().err(),
-            Self::Record(_, answer) => answer.as_ref().err(),
-            Self::Count(_, answer) => answer.as_ref().err(),
-            Self::Change(_, answer) => answer.as_ref().err(),
-        };
-        error.map(chain)
-    }
-
-    fn send(self, failure: Option<&str>) {
-        fn give<T>(to: oneshot::Sender<Result<T, StoreError>>, answer: Result<T, StoreError>, failure: Option<&str>) {
-            let answer = failure.map_or(answer, |why| Err(StoreError::NotCommitted(why.to_owned())));
-            if to.send(answer).is_err() {
-                tracing::debug!("nobody waited for the store's answer any more");
-            }
-        }
-        match self {
-            Self::Intake(to, answer) => give(to, answer, failure),
-            Self::Claim(to, answer) => give(to, answer, failure),
-            Self::Record(to, answer) => give(to, answer, failure),
-            Self::Count(to, answer) => give(to, answer, failure),
-            Self::Change(to, answer) => give(to, answer, failure),
-        }
-    }
-}
-
-impl Command {
-    /// Tells whoever waits that nothing of it has happened.
-    fn refuse(self, why: &str) {
-        let refused = match self {
-            Self::Intake(_, reply) => Answer::Intake(reply, Err(StoreError::Stopped)),
-            Self::Claim { reply, .. } => Answer::Claim(reply, Err(StoreError::Stopped)),
-            Self::Record(_, reply) => Answer::Record(reply, Err(StoreError::Stopped)),
-            Self::Timers { reply } | Self::Retain { reply, .. } => Answer::Count(reply, Err(StoreError::Stopped)),
-            Self::Change(_, reply) => Answer::Change(reply, Err(StoreError::Stopped)),
-            Self::Stop => return,
-        };
-        refused.send(Some(why));
-    }
-}
-
-fn chain(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 pub(super) fn spawn(
     opened: OpenFile,
     clock: Clock,
@@ -127,18 +66,14 @@ pub(super) fn spawn(
     waiting: Arc<Waiting>,
     leased_out: UnboundedSender<Vec<Delivery>>,
 ) -> std::io::Result<JoinHandle<()>> {
+    let unreadable = |error| std::io::Error::other(chain(&error));
+    let holds = Holds::load(&opened.connection).map_err(unreadable)?;
+    let load = Arc::new(digests::load(&opened.connection, clock.now()).map_err(unreadable)?);
     std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-        let OpenFile { mut connection, lock, .. } = opened;
-        let holds = match Holds::load(&connection) {
-            Ok(holds) => holds,
-            Err(error) => return tracing::error!(error = chain(&error), "the store's holds cannot be read"),
-        };
-        let load = match digests::load(&connection, clock.now()) {
-            Ok(load) => Arc::new(load),
-            Err(error) => return tracing::error!(error = chain(&error), "the teams' load cannot be read"),
-        };
+        let OpenFile { mut connection, lock, path, condition, .. } = opened;
+        let care = Care::new(path, condition);
         let handed = Vec::new();
-        let mut writer = Writer { clock, slots, duties, holds, load, leased_out, handed, waiting, nudge: false };
+        let mut writer = Writer { clock, slots, duties, holds, load, leased_out, handed, waiting, care, nudge: false };
         writer.run(&mut connection, &queue);
         // A copy of the file alone, made while nothing runs, is then a whole one.
         if let Err(error) = connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())) {
@@ -172,22 +107,19 @@ impl Writer {
     }
 
     fn commit(&mut self, connection: &mut Connection, batch: Vec<Command>) {
-        for command in &batch {
-            self.waiting.leave(command);
-        }
         self.handed.clear();
         self.nudge = false;
         let mut answers = Vec::with_capacity(batch.len());
+        let places: Vec<_> = batch.iter().map(Command::place).collect();
         let mut batch = batch.into_iter();
-        let outcome = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-            for command in batch.by_ref() {
-                answers.extend(self.run_apart(&transaction, command)?);
-            }
-            transaction.commit()
-        });
-        let failure = outcome.err().map(|error| chain(&StoreError::Sqlite(error)));
+        let outcome = self.transact(connection, &mut batch, &mut answers);
+        self.care.ended(&outcome, self.clock.now());
+        // Counted until here: what is being committed is in memory too.
+        for place in places {
+            self.waiting.leave(place);
+        }
+        let failure = outcome.err();
         if let Some(why) = &failure {
-            tracing::error!(error = %why, "the store did not commit; nothing of the batch has happened");
             for answer in &answers {
                 self.give_back(answer);
             }
@@ -208,23 +140,59 @@ impl Writer {
             self.slots.work().notify_one();
         }
         for answer in answers {
-            answer.send(failure.as_deref());
+            answer.send(failure.as_ref());
         }
     }
 
-    /// Runs one command in a savepoint of its own: what goes wrong with it undoes nothing of the others.
-    fn run_apart(&mut self, transaction: &Transaction<'_>, command: Command) -> rusqlite::Result<Option<Answer>> {
+    /// One transaction over the batch. What it took from the batch has its answer, however it ends.
+    fn transact(
+        &mut self,
+        connection: &mut Connection,
+        batch: &mut impl Iterator<Item = Command>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Failure> {
+        if self.care.ready(connection)? {
+            self.remember(connection);
+        }
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for command in batch {
+            self.run_apart(&transaction, command, answers)?;
+        }
+        failpoint::pass(failpoint::BEFORE_COMMIT);
+        transaction.commit()?;
+        failpoint::pass(failpoint::AFTER_COMMIT);
+        self.care.in_place()
+    }
+
+    /// Runs one command in a savepoint of its own: what goes wrong with it undoes nothing of the others, unless it is the
+    /// store's trouble.
+    fn run_apart(
+        &mut self,
+        transaction: &Transaction<'_>,
+        command: Command,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Failure> {
         let handed = self.handed.len();
-        transaction.prepare_cached("SAVEPOINT command")?.execute([])?;
+        let begun = transaction.prepare_cached("SAVEPOINT command").and_then(|mut savepoint| savepoint.execute([]));
+        if let Err(error) = begun {
+            let failure = Failure::from(error);
+            command.refuse(&failure);
+            return Err(failure);
+        }
         let answer = self.run_one(transaction, command);
-        if let Some(why) = answer.as_ref().and_then(Answer::failed) {
+        let failed = answer.as_ref().and_then(Answer::failed).map(|error| (Failure::of_store(error), chain(error)));
+        answers.extend(answer);
+        if let Some((failure, why)) = failed {
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
             tracing::error!(error = %why, "a command of the store failed and was undone");
             transaction.prepare_cached("ROLLBACK TO command")?.execute([])?;
             self.take_back(handed);
             self.remember(transaction);
         }
         transaction.prepare_cached("RELEASE command")?.execute([])?;
-        Ok(answer)
+        Ok(())
     }
 
     /// What is kept in memory beside the rows, as the rows have it.
@@ -256,7 +224,9 @@ impl Writer {
     fn run_one(&mut self, transaction: &Transaction<'_>, command: Command) -> Option<Answer> {
         let now = self.clock.now();
         match command {
-            Command::Intake(incoming, reply) => Some(Answer::Intake(reply, self.intake(transaction, *incoming, now))),
+            Command::Intake(incoming, _, reply) => {
+                Some(Answer::Intake(reply, self.intake(transaction, *incoming, now)))
+            }
             Command::Claim { limit, reply } => {
                 let claimed = claim::claim(transaction, &mut self.holds, &self.slots, limit, now);
                 Some(Answer::Claim(reply, claimed))

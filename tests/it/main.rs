@@ -17,6 +17,8 @@ mod doors;
 #[cfg(test)]
 mod egress;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod official_clients;
 #[cfg(test)]
 mod outcomes;

@@ -201,6 +201,16 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// What this verdict would raise has gone out already.
+    pub(super) fn was_raised(&mut self) {
+        for owed in std::mem::take(&mut self.owed) {
+            if let Some(page) = owed.call.page().and_then(|id| self.pages.iter_mut().find(|page| page.id == *id)) {
+                page.phase = Phase::Raised;
+                page.signl4.happened(PageState::Open);
+            }
+        }
+    }
+
     /// Ends a page without a call.
     pub(super) fn end(&mut self, id: &ExternalId, why: Ending) {
         let Some(page) = self.page(id) else { return };

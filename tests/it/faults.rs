@@ -1,0 +1,13 @@
+//! Faults: of the disk, of the network, of the clock, of the process itself. What is promised holds through all of them.
+
+mod alarm;
+mod at_start;
+mod backup;
+mod books;
+mod life;
+mod load;
+mod process;
+mod retention;
+mod rounds;
+mod shim;
+mod while_running;
