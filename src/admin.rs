@@ -76,6 +76,8 @@ struct Standing {
     configuration: Configured,
     credentials: Vec<crate::tokens::Status>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    polls: Vec<crate::reconcile::PollStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     secure_webhooks: Vec<crate::azure::authenticate::secure_webhook::KeysStatus>,
 }
 
@@ -101,6 +103,7 @@ async fn readyz(State(bridge): State<Arc<Bridge>>) -> Response {
         oldest_due_age_seconds: age,
         configuration: Configured::clone(&bridge.configured.load()),
         credentials: bridge.tokens.status(),
+        polls: bridge.reconciler.status(),
         secure_webhooks: bridge.secure_webhooks.load().status(),
     };
     said(status, &body)
@@ -118,6 +121,7 @@ async fn metrics(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Respo
     };
     let health = bridge.store.health().await.ok();
     bridge.telemetry.configured(bridge.configured.load().well);
+    bridge.telemetry.poll_ages(&bridge.reconciler.status(), bridge.clock.now());
     let text = bridge.telemetry.render(health.as_ref(), &bridge.tokens.status(), bridge.clock.now());
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

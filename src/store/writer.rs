@@ -16,13 +16,15 @@ use super::file::OpenFile;
 use super::holds::{self, Holds, Leave};
 use super::operate::{self, Changed};
 use super::rows::{self, EventFields, state};
-use super::{Claimed, Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, retention};
+use super::{
+    Before, Claimed, Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, polls, retention,
+};
 use crate::clock::Clock;
 use crate::domain::after::Next;
 use crate::domain::decide::{Owed, Reason, Verdict};
 use crate::domain::delivery::{CallKind, Delivery, Outcome};
 use crate::domain::event::{Event, EventKind, TimerKind};
-use crate::domain::id::{AlertKey, DeliveryId, EventId, Side};
+use crate::domain::id::{AlertKey, DeliveryId, EventId, Side, digest};
 use crate::domain::load::Load;
 use crate::domain::page::Known;
 use crate::domain::timestamp::Timestamp;
@@ -60,6 +62,7 @@ enum Answer {
     Record(oneshot::Sender<Result<Recorded, StoreError>>, Result<Recorded, StoreError>),
     Count(oneshot::Sender<Result<usize, StoreError>>, Result<usize, StoreError>),
     Change(oneshot::Sender<Result<Changed, StoreError>>, Result<Changed, StoreError>),
+    Poll(oneshot::Sender<Result<Before, StoreError>>, Result<Before, StoreError>),
 }
 
 impl Answer {
@@ -71,6 +74,7 @@ impl Answer {
             Self::Record(_, answer) => answer.as_ref().err(),
             Self::Count(_, answer) => answer.as_ref().err(),
             Self::Change(_, answer) => answer.as_ref().err(),
+            Self::Poll(_, answer) => answer.as_ref().err(),
         };
         error.map(chain)
     }
@@ -88,6 +92,7 @@ impl Answer {
             Self::Record(to, answer) => give(to, answer, failure),
             Self::Count(to, answer) => give(to, answer, failure),
             Self::Change(to, answer) => give(to, answer, failure),
+            Self::Poll(to, answer) => give(to, answer, failure),
         }
     }
 }
@@ -101,6 +106,7 @@ impl Command {
             Self::Record(_, reply) => Answer::Record(reply, Err(StoreError::Stopped)),
             Self::Timers { reply } | Self::Retain { reply, .. } => Answer::Count(reply, Err(StoreError::Stopped)),
             Self::Change(_, reply) => Answer::Change(reply, Err(StoreError::Stopped)),
+            Self::Poll(_, reply) => Answer::Poll(reply, Err(StoreError::Stopped)),
             Self::Stop => return,
         };
         refused.send(Some(why));
@@ -267,6 +273,7 @@ impl Writer {
                 self.nudge = true;
                 Some(Answer::Change(reply, operate::change(transaction, &mut self.holds, &change, now)))
             }
+            Command::Poll(change, reply) => Some(Answer::Poll(reply, polls::change(transaction, &change, now))),
             Command::Retain { older_than, reply } => {
                 Some(Answer::Count(reply, retention::retain(transaction, now.minus(older_than))))
             }
@@ -275,6 +282,7 @@ impl Writer {
     }
 
     fn intake(&mut self, connection: &Connection, incoming: Incoming, now: Timestamp) -> Result<Receipt, StoreError> {
+        polls::heard_by_webhook(connection, &incoming.kind, now)?;
         let repeat_key = incoming.kind.repeat_key();
         if let Some(key) = &repeat_key {
             let earlier: Option<Uuid> = connection
@@ -310,6 +318,7 @@ impl Writer {
         let page = match &event.kind {
             EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => Some(page),
             EventKind::Azure { .. }
+            | EventKind::Polled { .. }
             | EventKind::Foreign { .. }
             | EventKind::Unreadable { .. }
             | EventKind::Alarm { .. }
@@ -370,6 +379,7 @@ impl Writer {
             let key = match &event.kind {
                 EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => rows::alert_of(connection, page)?,
                 EventKind::Azure { .. }
+                | EventKind::Polled { .. }
                 | EventKind::Foreign { .. }
                 | EventKind::Unreadable { .. }
                 | EventKind::Alarm { .. }
@@ -509,6 +519,11 @@ impl Writer {
 fn without_judgement(kind: EventKind, id: EventId) -> EventKind {
     const PROBLEM: &str = "the bridge failed while judging it; the body is kept";
     match kind {
+        // The next poll finds it again: one page a day is enough.
+        EventKind::Polled { connection, polled } => {
+            let digest = digest(polled.notification.id.key().as_str().as_bytes());
+            EventKind::Unreadable { connection, digest, problem: PROBLEM.to_owned() }
+        }
         EventKind::Azure { connection, .. }
         | EventKind::Foreign { connection, .. }
         | EventKind::Unreadable { connection, .. } => {

@@ -23,6 +23,8 @@ mod outcomes;
 #[cfg(test)]
 mod payloads;
 #[cfg(test)]
+mod polling;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod requirements;
