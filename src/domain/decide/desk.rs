@@ -26,6 +26,8 @@ pub(super) struct Desk<'a> {
     cancelled: Vec<ExternalId>,
     /// What is judged; of an attempt's end there is none.
     event: Option<EventId>,
+    /// A poll found the alert, and no webhook had told of it: its page is as late as the alert is old.
+    pub(super) found_late: bool,
     opened: Vec<Alert>,
     left: Vec<AlertKey>,
     pub(super) thread: Option<(String, AlertKey)>,
@@ -46,6 +48,7 @@ impl<'a> Desk<'a> {
             timers: Vec::new(),
             cancelled: Vec::new(),
             event: None,
+            found_late: false,
             opened: Vec::new(),
             left: Vec::new(),
             thread: None,
@@ -157,6 +160,9 @@ impl<'a> Desk<'a> {
             resolved_at: None,
             azure: Ledger::default(),
             azure_modified_at: None,
+            azure_by: None,
+            recorded: None,
+            polled: false,
             unsaid: Vec::new(),
             closed_at: None,
             members: Vec::new(),
