@@ -82,6 +82,8 @@ struct Standing {
     configuration: Configured,
     credentials: Vec<crate::tokens::Status>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    polls: Vec<crate::reconcile::PollStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     secure_webhooks: Vec<crate::azure::authenticate::secure_webhook::KeysStatus>,
 }
 
@@ -110,6 +112,7 @@ async fn readyz(State(bridge): State<Arc<Bridge>>) -> Response {
         oldest_due_age_seconds: age,
         configuration: Configured::clone(&bridge.configured.load()),
         credentials: bridge.tokens.status(),
+        polls: bridge.reconciler.status(),
         secure_webhooks: bridge.secure_webhooks.load().status(),
     };
     said(status, &body)
@@ -128,6 +131,7 @@ async fn metrics(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Respo
     let health = bridge.store.health().await.ok();
     bridge.telemetry.configured(bridge.configured.load().well);
     bridge.telemetry.store(&bridge.store.standing(), bridge.bodies.bytes());
+    bridge.telemetry.poll_ages(&bridge.reconciler.status(), bridge.clock.now());
     let text = bridge.telemetry.render(health.as_ref(), &bridge.tokens.status(), bridge.clock.now());
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

@@ -153,6 +153,16 @@ impl Alarms {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key, when);
     }
 
+    /// A source refuses to be polled. Told once for each time that this begins.
+    pub async fn not_polled(&self, source: &str, note: &str, since: Timestamp) {
+        let text = format!(
+            "{note}.\nUntil then the bridge knows of this source only what webhooks tell: no lost alert is found there, and \
+             nothing that people do in the portal."
+        );
+        let title = format!("Bridge: {source} cannot be polled");
+        self.raise(&format!("not polled {source} since {since}"), &title, &text, true).await;
+    }
+
     /// A body was refused for its size: the one loss there is.
     pub async fn too_large(&self, source: &str) {
         let text = format!("A webhook body over 1 MiB came through {source} and is lost. Its sender must send less.");

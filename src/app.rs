@@ -26,6 +26,7 @@ use crate::domain::after::RetryPolicy;
 use crate::domain::delivery::Delivery;
 use crate::domain::route::Rules;
 use crate::egress::{Http, HttpError, Limits};
+use crate::reconcile::Reconciler;
 use crate::secret::{Secret, fresh_token};
 use crate::store::{Change, OpenError, Slots, Store};
 use crate::telemetry::Telemetry;
@@ -58,6 +59,7 @@ pub struct Bridge {
     pub clock: Clock,
     pub stopping: AtomicBool,
     pub alarms: Alarms,
+    pub reconciler: Reconciler,
     pub admin_token: ArcSwap<Secret>,
     /// Where the admin listener is bound, whatever a reload says.
     pub admin_address: SocketAddr,
@@ -190,6 +192,14 @@ impl App {
             Arc::clone(&tokens),
             options.clock.clone(),
         );
+        let reconciler = Reconciler::new(
+            opened.store.clone(),
+            Arc::clone(&outbound),
+            Arc::clone(&config),
+            Arc::clone(&telemetry),
+            alarms.clone(),
+            options.clock.clone(),
+        );
         let worker = Worker {
             alarms: alarms.clone(),
             store: opened.store.clone(),
@@ -203,6 +213,7 @@ impl App {
         let bridge = Arc::new(Bridge {
             config,
             alarms,
+            reconciler,
             rules,
             outbound,
             store: opened.store,
@@ -236,7 +247,7 @@ impl App {
         })
     }
 
-    /// Serves until `stop`, then drains. `works` is false where a test steps the worker by hand.
+    /// Serves until `stop`, then drains. `works` is false where a test steps the worker and the polls by hand.
     pub async fn run(self, stop: CancellationToken, works: bool) -> Result<(), RunError> {
         let Self { bridge, worker, listener, admin_listener, leased, writer, changes, address, admin_address } = self;
         announce(&bridge, address, admin_address);
@@ -255,6 +266,16 @@ impl App {
                 }
             }
         });
+        let mut polling = tokio::spawn({
+            let (reconciler, idle) = (bridge.reconciler.clone(), idle.clone());
+            async move {
+                if works {
+                    reconciler.run(idle).await;
+                } else {
+                    idle.cancelled().await;
+                }
+            }
+        });
         let mut keeping = tokio::spawn(keep_house(Arc::clone(&bridge), changes, idle.clone()));
 
         let ended_early = tokio::select! {
@@ -262,6 +283,7 @@ impl App {
             _ = &mut webhooks => Some("the webhook listener"),
             _ = &mut admin => Some("the admin listener"),
             _ = &mut working => Some("the worker"),
+            _ = &mut polling => Some("the polling"),
             _ = &mut keeping => Some("the housekeeping"),
         };
 
@@ -275,6 +297,7 @@ impl App {
         idle.cancel();
         // The worker's last claim is carried out too: left to its lease, it would have to be settled at the next start.
         end_of(&mut working).await;
+        end_of(&mut polling).await;
         tasks.close();
         if tokio::time::timeout(ATTEMPTS_GRACE, tasks.wait()).await.is_err() {
             tracing::warn!(

@@ -143,6 +143,7 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 fn addresses(public: &str, name: &str, connection: &Connection) -> Vec<(&'static str, String)> {
     let plain = format!("{}/azure/{name}", public.trim_end_matches('/'));
     match &connection.secure_webhook {
+        None if connection.tokens.is_empty() => Vec::new(),
         None => vec![("", webhook(public, "azure", name))],
         Some(_) if connection.tokens.is_empty() => vec![(", as secure webhook", plain)],
         // The header has room for one of both, so the token goes into the path.
@@ -176,12 +177,18 @@ fn connection_in_words(connection: &Connection) -> String {
         format!(", secure webhook{and} for {} from tenant {}", audience.join(", "), secure.tenant)
     });
     format!(
-        "{access}; subscriptions {}; {}; {}{secure}{}",
+        "{access}; subscriptions {}; {}; {}{secure}{}{}",
         subscriptions.join(", "),
         connection.cloud.arm,
         counted(connection.tokens.len(), "token"),
-        only_from(&connection.networks)
+        only_from(&connection.networks),
+        polled(connection.poll)
     )
+}
+
+/// `; polled every 1m`
+fn polled(every: Option<Duration>) -> String {
+    every.map_or_else(String::new, |every| format!("; polled every {}", span(every)))
 }
 
 /// `, only from 192.0.2.0/24`
@@ -193,12 +200,13 @@ fn only_from(networks: &[IpNet]) -> String {
 fn team_in_words(team: &Team) -> String {
     let api = if team.has_api() { "API key" } else { "no API key" };
     format!(
-        "account {}; {}; secret from {}; {api}; {}{}",
+        "account {}; {}; secret from {}; {api}; {}{}{}",
         team.account,
         team.base_url,
         team.secret.source(),
         counted(team.tokens.len(), "token"),
-        only_from(&team.networks)
+        only_from(&team.networks),
+        polled(team.poll)
     )
 }
 

@@ -15,6 +15,7 @@ mod fixed_severity;
 mod hosts;
 mod load;
 mod maintenance;
+mod polling;
 mod problem;
 mod routes;
 mod secrets;
@@ -40,6 +41,7 @@ use ipnet::IpNet;
 use crate::certificate::Certificate;
 use crate::domain::id::{AccountName, ConnectionName, SubscriptionId, TeamName};
 use crate::domain::load::Storm;
+use crate::domain::reading::PollRaises;
 use crate::domain::route::{Comments, Rules};
 use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
@@ -106,6 +108,11 @@ pub struct Connection {
     /// Only from there; from everywhere if there are none.
     pub networks: Vec<IpNet>,
     pub comments: Comments,
+    /// Between two polls of a subscription; `None`: it is not polled.
+    pub poll: Option<Duration>,
+    pub poll_raises: PollRaises,
+    /// With an empty ledger, what fired earlier than this wakes nobody.
+    pub look_back: Duration,
 }
 
 /// What an Entra token of Azure's caller must say.
@@ -190,6 +197,8 @@ pub struct Team {
     pub user_id: Option<String>,
     /// `None`: each alert is a page.
     pub storm: Option<Storm>,
+    /// Between two polls; `None`: it is not polled.
+    pub poll: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod id;
 pub mod late;
 pub mod load;
 pub mod page;
+pub mod reading;
 pub mod render;
 pub mod route;
 pub mod thread;

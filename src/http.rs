@@ -255,6 +255,9 @@ fn respond(bridge: &Bridge, endpoint: &'static str, answer: Result<Receipt, Prob
         }
         Err(problem) => problem.into_response(),
     };
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        bridge.reconciler.outages.unavailable(bridge.clock.now());
+    }
     bridge.telemetry.request(endpoint, response.status().as_u16());
     response
 }

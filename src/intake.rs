@@ -9,7 +9,6 @@ use arc_swap::ArcSwap;
 
 use crate::clock::Stopwatch;
 use crate::domain::decide::{Reason, decide, record};
-use crate::domain::event::EventKind;
 use crate::domain::route::Rules;
 use crate::problem::Problem;
 use crate::store::{Duties, Incoming, Receipt, Store, StoreError};
@@ -53,8 +52,7 @@ pub async fn take(store: &Store, telemetry: &Telemetry, incoming: Incoming) -> R
     let (side, kind, source) = (incoming.side.as_str(), incoming.kind.name(), incoming.source.clone());
     let about = incoming.kind.about();
     // An id says little to whoever reads the log at night.
-    let rule =
-        if let EventKind::Azure { notification, .. } = &incoming.kind { notification.rule.clone() } else { None };
+    let rule = incoming.kind.rule();
     let rule = rule.as_deref();
     let stored = tokio::time::timeout(PATIENCE, store.intake(incoming)).await.unwrap_or(Err(StoreError::TooSlow));
     match stored {
@@ -64,6 +62,9 @@ pub async fn take(store: &Store, telemetry: &Telemetry, incoming: Incoming) -> R
             let duration_ms = watch.elapsed_ms();
             if let Some(loud) = loud(receipt.reason) {
                 tracing::warn!(event.id = %receipt.event, about, rule, side, kind, source, reason, duration_ms, "{loud}");
+            } else if receipt.reason == Reason::RecordedByPoll {
+                // The first poll of a subscription records hundreds: it says how many.
+                tracing::debug!(event.id = %receipt.event, about, rule, side, kind, source, reason, "recorded an alert");
             } else {
                 tracing::info!(
                     event.id = %receipt.event, about, rule, side, kind, source, reason, duration_ms,

@@ -22,6 +22,7 @@ mod http;
 pub mod intake;
 pub mod lenient;
 pub mod problem;
+pub mod reconcile;
 pub mod secret;
 pub mod signl4;
 pub mod simulator;

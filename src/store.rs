@@ -15,6 +15,7 @@ mod examine;
 mod file;
 mod holds;
 mod operate;
+mod polls;
 mod read;
 mod retention;
 mod rows;
@@ -25,7 +26,7 @@ mod trouble;
 mod waiting;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -39,14 +40,16 @@ use crate::domain::after::Next;
 use crate::domain::decide::{Reason, Verdict};
 use crate::domain::delivery::{Attempted, Delivery, Destination};
 use crate::domain::event::{Event, EventKind};
-use crate::domain::id::{AlertKey, EventId, Side};
-use crate::domain::page::Known;
+use crate::domain::id::{AlertKey, EventId, ExternalId, Side};
+use crate::domain::page::{Known, Page};
+use crate::domain::reading;
 use crate::domain::timestamp::{Timestamp, readable};
 
 pub use audit::Violation;
 pub use backup::BackupError;
 pub(crate) use file::private as private_file;
 pub use operate::{Change, Changed};
+pub use polls::{Before, PollChange, Polled};
 pub use read::{Caller, DeliveryRow, EventRow, Health, OpenPage, StoredEvent, delivery_states};
 pub use slots::Slots;
 use trouble::Condition;
@@ -178,6 +181,7 @@ enum Command {
         reply: oneshot::Sender<Result<usize, StoreError>>,
     },
     Change(Change, oneshot::Sender<Result<Changed, StoreError>>),
+    Poll(PollChange, oneshot::Sender<Result<Before, StoreError>>),
     Retain {
         older_than: Duration,
         reply: oneshot::Sender<Result<usize, StoreError>>,
@@ -200,6 +204,7 @@ pub struct Store {
     /// For health: no listing holds it up.
     reader: Arc<read::Reader>,
     listings: Arc<read::Reader>,
+    polling: Arc<read::Reader>,
     slots: Arc<Slots>,
     condition: Arc<Condition>,
     path: Arc<Path>,
@@ -239,6 +244,7 @@ impl Store {
         let (leased_out, leased) = mpsc::unbounded_channel();
         let reader = Arc::new(read::Reader::new(path.to_owned()));
         let listings = Arc::new(read::Reader::new(path.to_owned()));
+        let polling = Arc::new(read::Reader::new(path.to_owned()));
         let interrupted = opened.interrupted;
         let condition = Arc::clone(&opened.condition);
         let (unexamined, now) = (opened.unexamined, clock.now());
@@ -252,6 +258,7 @@ impl Store {
             waiting,
             reader,
             listings,
+            polling,
             slots,
             condition,
             path: path.into(),
@@ -305,6 +312,30 @@ impl Store {
     /// An operator's change.
     pub async fn change(&self, change: Change) -> Result<Changed, StoreError> {
         self.ask(|reply| Command::Change(change, reply)).await
+    }
+
+    /// Writes down what a poll has to remember.
+    pub async fn poll(&self, change: PollChange) -> Result<Before, StoreError> {
+        self.ask(|reply| Command::Poll(change, reply)).await
+    }
+
+    /// How far a source was read, and when nobody could call.
+    pub async fn polled(&self, source: String) -> Result<Polled, StoreError> {
+        Self::read(&self.polling, move |reader| reader.with(|connection| polls::polled(connection, &source))).await
+    }
+
+    /// What the ledger knows of these alerts.
+    pub async fn standings(&self, keys: Vec<AlertKey>) -> Result<BTreeMap<AlertKey, reading::Standing>, StoreError> {
+        Self::read(&self.polling, move |reader| reader.with(|connection| polls::standings(connection, &keys))).await
+    }
+
+    /// Those of the rules whose webhooks have come.
+    pub async fn heard(&self, name: String, rules: Vec<String>) -> Result<BTreeSet<String>, StoreError> {
+        Self::read(&self.polling, move |reader| reader.with(|connection| polls::heard(connection, &name, &rules))).await
+    }
+
+    pub async fn pages(&self, ids: Vec<ExternalId>) -> Result<BTreeMap<ExternalId, Page>, StoreError> {
+        Self::read(&self.polling, move |reader| reader.with(|connection| polls::pages(connection, &ids))).await
     }
 
     /// Removes a bounded number of finished rows older than that; says how many.

@@ -3,8 +3,10 @@
 //! A log line is a sentence for people with fields for machines: `event.id`, `delivery.id`, `page.id`, `attempt`, `side`,
 //! `outcome`, `duration_ms`. One `info` line per event and per attempt; `error` only when a person must act.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -17,8 +19,10 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
 use crate::domain::delivery::Call;
+use crate::domain::reading::Raises;
 use crate::domain::timestamp::Timestamp;
 use crate::expiry::seconds_left;
+use crate::reconcile::PollStatus;
 use crate::store::{Health, Standing};
 use crate::tokens::Status;
 
@@ -58,6 +62,24 @@ struct CredentialLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PollLabels {
+    side: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FoundLabels {
+    connection: String,
+    rule: String,
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: String,
 }
@@ -75,6 +97,12 @@ pub struct Telemetry {
     reloads_refused: Counter,
     template_failures: Family<RouteLabels, Counter>,
     configuration_well: Gauge,
+    polls: Family<PollLabels, Counter>,
+    poll_seconds: Histogram,
+    poll_age: Family<SourceLabels, Gauge>,
+    found_by_poll: Family<FoundLabels, Counter>,
+    /// Labels of `found_by_poll` that were given: rules are many, and their names come from outside.
+    found: Mutex<BTreeSet<(String, String)>>,
     intake_seconds: Histogram,
     delivery_seconds: Histogram,
     store_well: Gauge,
@@ -91,6 +119,8 @@ pub struct Telemetry {
     secret_ends: Family<CredentialLabels, Gauge>,
 }
 
+/// Rules that `alerts_found_by_poll` names; the others are one.
+const RULES: usize = 1_000;
 const MILLISECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 impl Default for Telemetry {
@@ -107,6 +137,11 @@ impl Default for Telemetry {
             reloads_refused: Counter::default(),
             template_failures: Family::default(),
             configuration_well: Gauge::default(),
+            polls: Family::default(),
+            poll_seconds: Histogram::new(MILLISECONDS),
+            poll_age: Family::default(),
+            found_by_poll: Family::default(),
+            found: Mutex::default(),
             intake_seconds: Histogram::new(MILLISECONDS),
             delivery_seconds: Histogram::new(MILLISECONDS),
             store_well: Gauge::default(),
@@ -150,6 +185,19 @@ impl Default for Telemetry {
             "configuration_well",
             "1 while what the files say is in force and the examples of the routes pass",
             metrics.configuration_well.clone(),
+        );
+        registry.register("polls", "Polls that were read to their end, or how they failed", metrics.polls.clone());
+        registry.register_with_unit("poll", "Duration of a poll's step", Unit::Seconds, metrics.poll_seconds.clone());
+        registry.register_with_unit(
+            "poll_age",
+            "Since a source was last read to its end",
+            Unit::Seconds,
+            metrics.poll_age.clone(),
+        );
+        registry.register(
+            "alerts_found_by_poll",
+            "Alerts that no webhook brought, by rule and by why they were paged or only recorded",
+            metrics.found_by_poll.clone(),
         );
         registry.register_with_unit(
             "intake",
@@ -236,6 +284,35 @@ impl Telemetry {
 
     pub fn template_failed(&self, route: &str) {
         self.template_failures.get_or_create(&RouteLabels { route: route.to_owned() }).inc();
+    }
+
+    /// A step of a poll has ended.
+    pub fn polled(&self, side: &'static str, outcome: &'static str, took: Duration) {
+        self.polls.get_or_create(&PollLabels { side, outcome }).inc();
+        self.poll_seconds.observe(took.as_secs_f64());
+    }
+
+    /// An alert that no webhook brought.
+    pub fn found_by_poll(&self, connection: &str, rule: &str, raises: Raises) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut label = (connection.to_owned(), rule.chars().take(100).collect::<String>());
+        if found.len() >= RULES && !found.contains(&label) {
+            "(others)".clone_into(&mut label.1);
+        }
+        found.insert(label.clone());
+        let (connection, rule) = label;
+        self.found_by_poll.get_or_create(&FoundLabels { connection, rule, why: raises.as_str() }).inc();
+    }
+
+    /// How old what the sources last said is, for the next rendering.
+    pub fn poll_ages(&self, polls: &[PollStatus], now: Timestamp) {
+        self.poll_age.clear();
+        for poll in polls {
+            if let Some(read_at) = poll.read_at {
+                let age = i64::try_from(now.since(read_at).as_secs()).unwrap_or(i64::MAX);
+                self.poll_age.get_or_create(&SourceLabels { source: poll.source.clone() }).set(age);
+            }
+        }
     }
 
     pub fn reload_refused(&self) {

@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::visit::{Reading, Unread, Visit, reading};
+use self::visit::{Reading, Unread, Visit, modified_by, reading};
 use super::credential;
 use crate::clock::Clock;
 use crate::config::Connection;
 use crate::domain::delivery::{Attempted, AzureState, AzureTarget, Call, Delivery, Learned, Outcome};
 use crate::domain::id::{ConnectionName, Side};
-use crate::egress::Http;
 use crate::egress::outcome::attempted;
+use crate::egress::{Answer, Http};
 use crate::tokens::Tokens;
 
 pub use request::requests;
@@ -33,10 +33,10 @@ const ASKS_FOR: Duration = Duration::from_secs(2);
 /// The Azure side of the worker.
 #[derive(Clone, Debug)]
 pub struct Azure {
-    connections: BTreeMap<ConnectionName, Connection>,
-    http: Http,
-    tokens: Arc<Tokens>,
-    clock: Clock,
+    pub(super) connections: BTreeMap<ConnectionName, Connection>,
+    pub(super) http: Http,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) clock: Clock,
 }
 
 impl Azure {
@@ -111,7 +111,7 @@ async fn change(mut visit: Visit<'_>, delivery: &Delivery, state: AzureState, co
     };
     if let Outcome::Accepted = answer.outcome(visit.clock.now()) {
         let now = reading(&answer).unwrap_or(Reading { state, modified: None, resolved_at: None });
-        return accepted(now, format!("Azure: {}", state.as_str()));
+        return made(&answer, accepted(now, format!("Azure: {}", state.as_str())));
     }
     if let Some(before) = before.filter(|before| before.state == state && matches!(answer.status, 400 | 409)) {
         return accepted(before, format!("{}; Azure refuses a comment without a change", already(before, state)));
@@ -147,7 +147,7 @@ async fn comment(mut visit: Visit<'_>, delivery: &Delivery, text: &str) -> Attem
     };
     if let Outcome::Accepted = answer.outcome(visit.clock.now()) {
         let now = reading(&answer).unwrap_or(Reading { modified: None, ..before });
-        return accepted(now, "Azure: comment added".to_owned());
+        return made(&answer, accepted(now, "Azure: comment added".to_owned()));
     }
     visit.failed(&answer, "comment")
 }
@@ -163,6 +163,12 @@ fn already(reading: Reading, wanted: AzureState) -> String {
     } else {
         format!("{} in Azure: an acknowledgement does not re-open it", reading.state.as_str())
     }
+}
+
+/// Azure's answer to a change names who made it: us.
+fn made(answer: &Answer, accepted: Attempted) -> Attempted {
+    let learned = Learned { azure_by: modified_by(answer), ..accepted.learned };
+    Attempted { learned, ..accepted }
 }
 
 fn accepted(now: Reading, note: String) -> Attempted {

@@ -49,6 +49,11 @@ pub fn parse(body: &[u8]) -> Result<Notification, ParseError> {
     Ok(notification)
 }
 
+/// Reads what has the members of `data` in the common alert schema. `None` if nothing tells the alert from another one.
+pub(super) fn notification_of(data: &Object<'_>) -> Option<Notification> {
+    common_schema::notification(data).ok()
+}
+
 fn notification(root: &Object<'_>) -> Result<Notification, ParseError> {
     let data = root.object("data");
     if data.has("essentials") {
@@ -77,7 +82,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// The subscription that an ARM id lies in.
-fn subscription_of(arm_id: &str) -> Option<SubscriptionId> {
+pub(super) fn subscription_of(arm_id: &str) -> Option<SubscriptionId> {
     let mut segments = arm_id.split('/').skip_while(|segment| !segment.eq_ignore_ascii_case("subscriptions"));
     segments.nth(1).filter(|segment| !segment.trim().is_empty()).map(SubscriptionId::new)
 }

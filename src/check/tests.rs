@@ -81,7 +81,7 @@ page = false
   alarms to team ops
 
 Connections
-  contoso: tenant contoso.example.com, client secret from environment variable AZURE_SECRET, expires 2027-05-01T00:00:00Z; subscriptions {SUB}; https://management.azure.com; 1 token
+  contoso: tenant contoso.example.com, client secret from environment variable AZURE_SECRET, expires 2027-05-01T00:00:00Z; subscriptions {SUB}; https://management.azure.com; 1 token; polled every 1m
     for the action group: https://azure:TOKEN@PUBLIC_URL/azure/contoso
 
 Teams
@@ -108,20 +108,20 @@ fn who_may_call_is_said_with_the_address_to_register() {
     for (lines, said) in [
         (
             "secure_webhook = { audience = [\"api://b\", \"api://a\"] }\nnetworks = [\"198.51.100.0/24\", \"192.0.2.1\"]",
-            "no tokens, secure webhook for api://a, api://b from tenant contoso.example.com, only from 198.51.100.0/24, 192.0.2.1/32
+            "no tokens, secure webhook for api://a, api://b from tenant contoso.example.com, only from 198.51.100.0/24, 192.0.2.1/32; polled every 1m
     for the action group, as secure webhook: https://PUBLIC_URL/azure/contoso
 ",
         ),
         (
             &format!("{token}\nsecure_webhook = {{ audience = \"api://a\" }}"),
-            "1 token, secure webhook for api://a from tenant contoso.example.com
+            "1 token, secure webhook for api://a from tenant contoso.example.com; polled every 1m
     for the action group, as secure webhook: https://PUBLIC_URL/azure/contoso
     for the action group, or as webhook: https://azure:TOKEN@PUBLIC_URL/azure/contoso
 ",
         ),
         (
             &format!("{token}\nsecure_webhook = {{ audience = \"api://a\", tenant = \"fabrikam.example.com\", require = true }}"),
-            "1 token, secure webhook required for api://a from tenant fabrikam.example.com
+            "1 token, secure webhook required for api://a from tenant fabrikam.example.com; polled every 1m
     for the action group, as secure webhook: https://PUBLIC_URL/azure/contoso/TOKEN
 ",
         ),
@@ -220,10 +220,10 @@ fn a_shadowed_route_is_a_failure() {
 
 #[test]
 fn warnings_are_shown_and_no_failure() {
-    let (status, report) = check(&BRIDGE.replace("[signl4.ops]", "poll = \"1m\"\n[signl4.ops]"), "");
+    let (status, report) = check(&BRIDGE.replacen("token  = { env = \"TEAM_TOKEN\" }\n", "", 1), "");
     assert_eq!(status, CheckStatus::Well);
     assert!(
-        report.contains("Warnings\n  bridge.toml:10:8: `poll` in [azure.contoso] is accepted, but not in effect"),
+        report.contains("Warnings\n  bridge.toml:10:9: [signl4.ops] has no `token`: SIGNL4 cannot call"),
         "{report}"
     );
     assert!(report.ends_with("Well: no routes, no examples, 1 warning\n"), "{report}");

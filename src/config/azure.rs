@@ -7,7 +7,7 @@ use super::problem::Findings;
 use super::secrets::Origins;
 use super::section::{Item, Section};
 use super::value::{is_safe_address, parse_url, trimmed};
-use super::{Cloud, Connection, callers};
+use super::{Cloud, Connection, callers, polling};
 use crate::domain::id::SubscriptionId;
 use crate::domain::route::Comments;
 
@@ -53,10 +53,10 @@ pub(super) fn connection(
         (None, Some(item)) => cloud(item, findings),
         (None, None) => Some(Cloud::public()),
     };
+    let (poll, poll_raises, look_back) = polling::of_connection(&mut section, credential_item.is_some(), findings);
     let (tokens, secure_webhook, networks) =
-        callers::of_connection(&mut section, tenant_id.as_deref(), origins, findings);
+        callers::of_connection(&mut section, tenant_id.as_deref(), poll.is_some(), origins, findings);
     let comments = section.take("comments").and_then(|item| item.word(&COMMENTS, findings)).unwrap_or_default();
-    later(&mut section, findings);
     section.finish(findings);
     Some(Connection {
         tenant_id: tenant_id?,
@@ -68,6 +68,9 @@ pub(super) fn connection(
         secure_webhook,
         networks,
         comments,
+        poll,
+        poll_raises,
+        look_back,
     })
 }
 
@@ -215,24 +218,5 @@ impl Cloud {
             audience: audience.to_owned(),
             portal: portal.to_owned(),
         }
-    }
-}
-
-/// Keys of the polling side: their form is checked, they are not in effect yet.
-fn later(section: &mut Section<'_>, findings: &mut Findings) {
-    if let Some(item) = section.take("poll")
-        && item.duration_or_off(findings).is_some()
-    {
-        item.not_in_effect(findings);
-    }
-    if let Some(item) = section.take("poll_raises")
-        && item.word(&[("all", ()), ("auto", ()), ("none", ())], findings).is_some()
-    {
-        item.not_in_effect(findings);
-    }
-    if let Some(item) = section.take("look_back")
-        && item.duration(findings).is_some()
-    {
-        item.not_in_effect(findings);
     }
 }

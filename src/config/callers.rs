@@ -16,10 +16,11 @@ use crate::secret::Secret;
 const AZURE_CALLER: &str = "461e8683-5575-4561-ac7f-899cc907d62a";
 
 /// `token`, `secure_webhook` and `networks` of a connection. `tenant_id` is that of the connection:
-/// empty if it has none, `None` if it is wrong.
+/// empty if it has none, `None` if it is wrong. One that is polled need not be called.
 pub(super) fn of_connection(
     section: &mut Section<'_>,
     tenant_id: Option<&str>,
+    is_polled: bool,
     origins: &Origins<'_>,
     findings: &mut Findings,
 ) -> (Vec<Secret>, Option<SecureWebhook>, Vec<IpNet>) {
@@ -28,6 +29,7 @@ pub(super) fn of_connection(
     let tokens = token.as_ref().map(|item| item.tokens(origins, findings)).unwrap_or_default();
     let settings = item.as_ref().and_then(|item| secure_webhook(item, tenant_id, findings));
     match (&token, &item) {
+        (None, None) if is_polled => {}
         (None, None) => findings.warn(
             &section.place,
             format_args!(

@@ -12,7 +12,7 @@ use super::templates;
 use crate::domain::event::Severity;
 use crate::domain::id::{ConnectionName, SubscriptionId, TeamName};
 use crate::domain::route::{
-    BySeverity, CloseInAzure, Criteria, Glob, OnResolved, Policy, Route, Rules, Scenario, SystemClose,
+    BySeverity, CloseInAzure, Criteria, Glob, OnReopened, OnResolved, Policy, Route, Rules, Scenario, SystemClose,
 };
 
 const SCENARIOS: [(&str, Scenario); 3] =
@@ -26,6 +26,9 @@ const CLOSE_IN_AZURE: [(&str, CloseInAzure); 3] = [
     ("on_resolve_too", CloseInAzure::OnResolveToo),
     ("never", CloseInAzure::Never),
 ];
+
+const ON_REOPENED: [(&str, OnReopened); 3] =
+    [("page", OnReopened::Page), ("annotate", OnReopened::Annotate), ("ignore", OnReopened::Ignore)];
 
 const SYSTEM_CLOSE: [(&str, SystemClose); 2] = [("comment", SystemClose::Comment), ("close", SystemClose::Close)];
 
@@ -167,26 +170,34 @@ fn route(mut section: Section<'_>, file: &str, names: &Named<'_>, findings: &mut
         .map(|item| by_severity(&item, |item, findings| item.word(&SCENARIOS, findings), findings))
         .unwrap_or_default();
     let resolved = section.take("on_resolved");
+    let reopened = section.take("on_reopened");
     let policy = Policy {
         grace: section.take("grace").and_then(|item| item.duration(findings)).unwrap_or_default(),
         records_only: !page,
         on_resolved: resolved.as_ref().and_then(|item| item.word(&ON_RESOLVED, findings)).unwrap_or_default(),
         close_in_azure: word(&mut section, "close_in_azure", &CLOSE_IN_AZURE, findings),
         system_close: word(&mut section, "system_close", &SYSTEM_CLOSE, findings),
+        on_reopened: reopened.as_ref().and_then(|item| item.word(&ON_REOPENED, findings)).unwrap_or_default(),
         quiet_period: section.take("quiet_period").map(|item| item.duration_or_off(findings).unwrap_or_default()),
         time_to_live: section.take("time_to_live").and_then(|item| item.duration_or_off(findings)),
         always_alone: !section.take("storm").and_then(|item| item.boolean(findings)).unwrap_or(true),
         page_again: section.take("page_again").and_then(|item| item.duration_or_off(findings)),
     };
-    if let (Some(item), Some(team), OnResolved::Annotate) = (resolved, &team, policy.on_resolved)
-        && names.teams.get(team) == Some(&false)
-    {
-        item.error(
-            format_args!(
-                "is \"annotate\", which needs `api_key` and `user_id` in [signl4.{team}]; add them or use \"resolve\""
-            ),
-            findings,
-        );
+    let annotates = [
+        (resolved, policy.on_resolved == OnResolved::Annotate, "resolve"),
+        (reopened, policy.on_reopened == OnReopened::Annotate, "page"),
+    ];
+    for (item, annotates, instead) in annotates {
+        if let (Some(item), Some(team), true) = (item, &team, annotates)
+            && names.teams.get(team) == Some(&false)
+        {
+            item.error(
+                format_args!(
+                    "is \"annotate\", which needs `api_key` and `user_id` in [signl4.{team}]; add them or use \"{instead}\""
+                ),
+                findings,
+            );
+        }
     }
     let templates = templates::templates(&mut section, findings);
     let continues = section.take("continue").and_then(|item| item.boolean(findings)).unwrap_or_default();

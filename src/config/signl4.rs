@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::problem::Findings;
 use super::secrets::{Origins, is_path_segment};
 use super::section::{Item, Section};
-use super::{Team, callers};
+use super::{Team, callers, polling};
 use crate::domain::id::{AccountName, TeamName};
 use crate::domain::load::{MOST_PAGES, Storm};
 use crate::secret::Secret;
@@ -28,15 +28,6 @@ pub(super) fn team(
         .and_then(|item| webhook_secret(&item, origins, findings));
     let token = section.take("token");
     let tokens = token.as_ref().map(|item| item.tokens(origins, findings)).unwrap_or_default();
-    if token.is_none() {
-        findings.warn(
-            &section.place,
-            format_args!(
-                "{} has no `token`: SIGNL4 cannot call, and nothing that is done on the phone arrives",
-                section.name
-            ),
-        );
-    }
     let base_url = section.take("base_url").map_or_else(|| Some(BASE_URL.to_owned()), |item| item.address(findings));
     let account = section.take("account").map_or_else(
         || AccountName::parse(name.as_str()).ok(),
@@ -60,10 +51,30 @@ pub(super) fn team(
         (Some(_), Some(_)) | (None, None) => {}
     }
     let networks = callers::networks(&mut section, "networks", findings);
+    let poll = polling::of_team(&mut section, key_item.is_some(), user_item.is_some(), findings);
+    if token.is_none() && poll.is_none() {
+        findings.warn(
+            &section.place,
+            format_args!(
+                "{} has no `token`: SIGNL4 cannot call, and nothing that is done on the phone arrives; add one, or `poll`",
+                section.name
+            ),
+        );
+    }
     let storm = section.take("storm").map_or_else(|| Some(Storm::default()), |item| storm(&item, findings));
     later(&mut section, findings);
     section.finish(findings);
-    Some(Team { account: account?, secret: secret?, tokens, networks, base_url: base_url?, api_key, user_id, storm })
+    Some(Team {
+        account: account?,
+        secret: secret?,
+        tokens,
+        networks,
+        base_url: base_url?,
+        api_key,
+        user_id,
+        storm,
+        poll,
+    })
 }
 
 /// The secret is a path segment of the inbound webhook; people also paste the whole URL.
@@ -83,11 +94,6 @@ fn webhook_secret(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -
 
 /// Keys whose form is checked and which are not in effect yet.
 fn later(section: &mut Section<'_>, findings: &mut Findings) {
-    if let Some(item) = section.take("poll")
-        && item.duration_or_off(findings).is_some()
-    {
-        item.not_in_effect(findings);
-    }
     if let Some(item) = section.take("pace").filter(|item| item.as_text() != Some("off")) {
         if let Some(mut table) = item.table("{ per_15s = …, per_minute = … } or \"off\"", findings) {
             for limit in [table.take("per_15s"), table.take("per_minute")].into_iter().flatten() {

@@ -226,7 +226,14 @@ fn last_webhooks(config: &Config, rows: &[Row], now: Timestamp) -> Vec<Finding> 
             "az monitor action-group create --resource-group RG --name signl4 --short-name signl4 --action webhook \
              bridge \"{url}\" usecommonalertschema"
         );
-        findings.push(last_webhook(&format!("azure.{name}"), at, now, &connection.tokens, mend));
+        findings.push(last_webhook(
+            &format!("azure.{name}"),
+            at,
+            now,
+            &connection.tokens,
+            connection.poll.is_some(),
+            mend,
+        ));
     }
     for (name, team) in &config.teams {
         // One outbound webhook is enough for an account.
@@ -235,15 +242,25 @@ fn last_webhooks(config: &Config, rows: &[Row], now: Timestamp) -> Vec<Finding> 
         let url = webhook(public, "signl4", name.as_str());
         let token = file(&team.tokens).map(|file| format!(" with TOKEN from {file}")).unwrap_or_default();
         let mend = format!("SIGNL4 portal, Integrations → Gallery → Webhook (Outbound): {url}{token}");
-        findings.push(last_webhook(&format!("signl4.{name}"), at, now, &team.tokens, mend));
+        findings.push(last_webhook(&format!("signl4.{name}"), at, now, &team.tokens, team.poll.is_some(), mend));
     }
     findings
 }
 
-fn last_webhook(target: &str, at: Option<Timestamp>, now: Timestamp, tokens: &[Secret], mend: String) -> Finding {
+fn last_webhook(
+    target: &str,
+    at: Option<Timestamp>,
+    now: Timestamp,
+    tokens: &[Secret],
+    is_polled: bool,
+    mend: String,
+) -> Finding {
     const CHECK: &str = "last_webhook";
     match at {
         Some(at) => Finding::pass(CHECK, target, format!("{at}, {} ago", span(now.since(at)))),
+        None if tokens.is_empty() && is_polled => {
+            Finding::pass(CHECK, target, "none can come: there is no `token`, and it is polled instead")
+        }
         None if tokens.is_empty() => {
             Finding::warn(CHECK, target, "none can come: there is no `token`", format!("set `token` in [{target}]"))
         }

@@ -7,6 +7,7 @@
 mod azure;
 mod desk;
 mod digests;
+mod portal;
 mod record;
 mod release;
 mod signl4;
@@ -100,6 +101,13 @@ pub enum Reason {
     ResolvedWithoutPage,
     /// Resolved of an alert that is not known: remembered.
     ResolvedUnknown,
+    /// Found by a poll, and only recorded.
+    RecordedByPoll,
+    /// Told by webhook after a poll had found that a person had taken care of it in Azure.
+    InHand,
+    AcknowledgedInAzure,
+    ClosedInAzure,
+    ReopenedInAzure,
     /// Belongs to an earlier episode or state than the one known.
     Stale,
     ForeignSubscription,
@@ -147,6 +155,11 @@ impl Reason {
             Self::Resolved => "resolved",
             Self::ResolvedWithoutPage => "resolved_without_page",
             Self::ResolvedUnknown => "resolved_unknown",
+            Self::RecordedByPoll => "recorded_by_poll",
+            Self::InHand => "in_hand",
+            Self::AcknowledgedInAzure => "acknowledged_in_azure",
+            Self::ClosedInAzure => "closed_in_azure",
+            Self::ReopenedInAzure => "reopened_in_azure",
             Self::Stale => "stale",
             Self::ForeignSubscription => "foreign_subscription",
             Self::Unreadable => "unreadable",
@@ -177,6 +190,7 @@ pub fn decide(rules: &Rules, known: &Known, event: &Event, now: Timestamp) -> Ve
     let mut desk = Desk::new(rules, known, now).hearing(event.id);
     let reason = match &event.kind {
         EventKind::Azure { connection, notification } => azure::notified(&mut desk, connection, notification),
+        EventKind::Polled { connection, polled } => portal::polled(&mut desk, connection, polled),
         EventKind::Foreign { connection, subscription } => azure::foreign(&mut desk, connection, subscription.as_ref()),
         EventKind::Unreadable { connection, digest, problem } => {
             azure::unreadable(&mut desk, connection, digest, problem)

@@ -250,6 +250,8 @@ pub struct Learned {
     pub azure: Option<(AzureState, Option<Timestamp>)>,
     /// Azure was asked before a late page went out, and the alert is resolved since then.
     pub resolved_at: Option<Timestamp>,
+    /// How Azure names whoever made the change: ourselves.
+    pub azure_by: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

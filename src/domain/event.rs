@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::id::{AlertId, AlertKey, ConnectionName, EventId, ExternalId, SubscriptionId, TeamName};
+use super::reading::{Found, Polled};
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ pub struct Event {
 pub enum EventKind {
     /// An alert fired or resolved.
     Azure { connection: ConnectionName, notification: Box<Notification> },
+    /// A poll found something of an alert that the ledger did not know.
+    Polled { connection: ConnectionName, polled: Box<Polled> },
     /// An authenticated body that names a subscription outside the connection's allow-list.
     Foreign { connection: ConnectionName, subscription: Option<SubscriptionId> },
     /// An authenticated Azure body that could not be understood. `digest` tells bodies apart.
@@ -314,6 +317,7 @@ impl EventKind {
         let day = now.day();
         match self {
             Self::Azure { notification, .. } => Some(notification.id.key().clone()),
+            Self::Polled { polled, .. } => Some(polled.notification.id.key().clone()),
             Self::Foreign { connection, subscription } => {
                 Some(Self::foreign_key(connection, subscription.as_ref(), &day))
             }
@@ -335,7 +339,11 @@ impl EventKind {
             Self::Azure { notification, .. } if notification.condition == Condition::Fired => {
                 super::thread::thread(notification).map(|thread| thread.key)
             }
+            Self::Polled { polled, .. } if matches!(polled.found, Found::Fired(raises) if raises.pages()) => {
+                super::thread::thread(&polled.notification).map(|thread| thread.key)
+            }
             Self::Azure { .. }
+            | Self::Polled { .. }
             | Self::Foreign { .. }
             | Self::Unreadable { .. }
             | Self::Signl4 { .. }
@@ -355,6 +363,7 @@ impl EventKind {
     pub fn about(&self) -> String {
         match self {
             Self::Azure { notification, .. } => notification.id.key().to_string(),
+            Self::Polled { polled, .. } => polled.notification.id.key().to_string(),
             Self::Foreign { subscription, .. } => {
                 subscription.as_ref().map_or_else(|| "no subscription".to_owned(), SubscriptionId::to_string)
             }
@@ -365,6 +374,20 @@ impl EventKind {
         }
     }
 
+    /// The name of the alert's rule.
+    pub fn rule(&self) -> Option<String> {
+        match self {
+            Self::Azure { notification, .. } => notification.rule.clone(),
+            Self::Polled { polled, .. } => polled.notification.rule.clone(),
+            Self::Foreign { .. }
+            | Self::Unreadable { .. }
+            | Self::Signl4 { .. }
+            | Self::Alarm { .. }
+            | Self::Ignored { .. }
+            | Self::Timer { .. } => None,
+        }
+    }
+
     /// A name for logs, metrics and the store.
     pub fn name(&self) -> &'static str {
         match self {
@@ -372,6 +395,7 @@ impl EventKind {
                 Condition::Fired => "fired",
                 Condition::Resolved => "resolved",
             },
+            Self::Polled { polled, .. } => polled.name(),
             Self::Foreign { .. } => "foreign",
             Self::Unreadable { .. } => "unreadable",
             Self::Signl4 { change, .. } => change.happened.as_str(),
@@ -384,24 +408,33 @@ impl EventKind {
     /// The same key means the same event, told again. `None`: each is an event of its own, and the judgement decides.
     pub fn repeat_key(&self) -> Option<String> {
         match self {
-            Self::Azure { notification, .. } if !notification.is_test() => {
-                let at = notification.fired_at.map_or_else(
-                    || format!("body {}", notification.digest),
-                    |fired_at| fired_at.as_millis().to_string(),
-                );
-                let condition = match notification.condition {
-                    Condition::Fired => "fired",
-                    Condition::Resolved => "resolved",
-                };
-                Some(format!("azure {} {condition} {at}", notification.id.key()))
-            }
+            Self::Azure { notification, .. } => told(notification),
+            // By webhook or by poll, it is one event. What is only recorded stands in no webhook's way.
+            Self::Polled { polled, .. } => match polled.found {
+                Found::Fired(raises) if !raises.pages() => None,
+                Found::Fired(_) | Found::Resolved => told(&polled.notification),
+                Found::State => None,
+            },
             Self::Signl4 { change, .. } => change.notification_id.as_ref().map(|id| format!("signl4 {id}")),
-            Self::Azure { .. }
-            | Self::Foreign { .. }
+            Self::Foreign { .. }
             | Self::Unreadable { .. }
             | Self::Alarm { .. }
             | Self::Ignored { .. }
             | Self::Timer { .. } => None,
         }
     }
+}
+
+fn told(notification: &Notification) -> Option<String> {
+    if notification.is_test() {
+        return None;
+    }
+    let at = notification
+        .fired_at
+        .map_or_else(|| format!("body {}", notification.digest), |fired_at| fired_at.as_millis().to_string());
+    let condition = match notification.condition {
+        Condition::Fired => "fired",
+        Condition::Resolved => "resolved",
+    };
+    Some(format!("azure {} {condition} {at}", notification.id.key()))
 }

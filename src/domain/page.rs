@@ -14,6 +14,7 @@ use super::digest::Gathered;
 use super::event::{Condition, Severity};
 use super::id::{AlertKey, ConnectionName, DeliveryId, ExternalId, TeamName};
 use super::load::Load;
+use super::reading::Raises;
 use super::render::Rendered;
 use super::route::{Policy, Scenario};
 use super::timestamp::Timestamp;
@@ -61,9 +62,18 @@ pub struct Alert {
     pub fired_at: Option<Timestamp>,
     pub resolved_at: Option<Timestamp>,
     pub azure: Ledger<AzureState>,
-    /// `lastModifiedDateTime` of our last changestate answer.
+    /// `lastModifiedDateTime` of our last changestate answer, or of the last reading that we took over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azure_modified_at: Option<Timestamp>,
+    /// How Azure names whoever makes our changes, learned from its answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azure_by: Option<String>,
+    /// Found by a poll and never paged, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Raises>,
+    /// A poll heard of it first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub polled: bool,
     /// Comments that Azure refused alone: they join the next real change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsaid: Vec<String>,

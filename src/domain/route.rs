@@ -99,6 +99,8 @@ pub struct Policy {
     pub on_resolved: OnResolved,
     pub close_in_azure: CloseInAzure,
     pub system_close: SystemClose,
+    #[serde(default)]
+    pub on_reopened: OnReopened,
     /// Alerts of the same thread join its open page while no longer than this has passed since the last of them; zero:
     /// never. `None`: an hour for what repeats by its nature, and never for the rest.
     #[serde(default)]
@@ -142,6 +144,18 @@ pub enum SystemClose {
     #[default]
     Comment,
     Close,
+}
+
+/// What it means for the people on duty that somebody sets the alert back to New in Azure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReopened {
+    /// A new page: whoever had it may have put it aside.
+    #[default]
+    Page,
+    /// Needs the API key and a user id.
+    Annotate,
+    Ignore,
 }
 
 /// `X-S4-AlertingScenario`.

@@ -47,6 +47,7 @@ fn once_for_the_account(kind: EventKind, team: &Team) -> EventKind {
             EventKind::Signl4 { team: name, page, change }
         }
         other @ (EventKind::Azure { .. }
+        | EventKind::Polled { .. }
         | EventKind::Foreign { .. }
         | EventKind::Unreadable { .. }
         | EventKind::Alarm { .. }

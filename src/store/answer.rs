@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::operate::Changed;
 use super::trouble::Failure;
-use super::{Claimed, Command, Receipt, Recorded, StoreError};
+use super::{Before, Claimed, Command, Receipt, Recorded, StoreError};
 
 /// An answer that waits for the commit.
 pub(super) enum Answer {
@@ -13,6 +13,7 @@ pub(super) enum Answer {
     Record(oneshot::Sender<Result<Recorded, StoreError>>, Result<Recorded, StoreError>),
     Count(oneshot::Sender<Result<usize, StoreError>>, Result<usize, StoreError>),
     Change(oneshot::Sender<Result<Changed, StoreError>>, Result<Changed, StoreError>),
+    Poll(oneshot::Sender<Result<Before, StoreError>>, Result<Before, StoreError>),
 }
 
 impl Answer {
@@ -23,6 +24,7 @@ impl Answer {
             Self::Record(_, answer) => answer.as_ref().err(),
             Self::Count(_, answer) => answer.as_ref().err(),
             Self::Change(_, answer) => answer.as_ref().err(),
+            Self::Poll(_, answer) => answer.as_ref().err(),
         }
     }
 
@@ -43,6 +45,7 @@ impl Answer {
             Self::Record(to, answer) => give(to, answer, failure),
             Self::Count(to, answer) => give(to, answer, failure),
             Self::Change(to, answer) => give(to, answer, failure),
+            Self::Poll(to, answer) => give(to, answer, failure),
         }
     }
 }
@@ -56,6 +59,7 @@ impl Command {
             Self::Record(_, reply) => Answer::Record(reply, Err(StoreError::Stopped)),
             Self::Timers { reply } | Self::Retain { reply, .. } => Answer::Count(reply, Err(StoreError::Stopped)),
             Self::Change(_, reply) => Answer::Change(reply, Err(StoreError::Stopped)),
+            Self::Poll(_, reply) => Answer::Poll(reply, Err(StoreError::Stopped)),
             Self::Stop => return,
         };
         refused.send(Some(why));

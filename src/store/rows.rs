@@ -47,11 +47,7 @@ pub(super) fn known(connection: &Connection, key: &AlertKey) -> Result<Known, St
     if own.alert.is_some() {
         return Ok(own);
     }
-    let head: Option<String> = connection
-        .prepare_cached("SELECT head FROM joined WHERE alert = ?1")?
-        .query_row([key.as_str()], |row| row.get(0))
-        .optional()?;
-    head.map_or(Ok(own), |head| known_of(connection, &AlertKey::stored(head)))
+    head(connection, key)?.map_or(Ok(own), |head| known_of(connection, &head))
 }
 
 /// The rows of the alert that a thread begins with.
@@ -63,12 +59,32 @@ pub(super) fn known_of_thread(connection: &Connection, thread: &str) -> Result<K
     head.map_or(Ok(Known::default()), |head| known_of(connection, &AlertKey::stored(head)))
 }
 
-fn known_of(connection: &Connection, key: &AlertKey) -> Result<Known, StoreError> {
-    let alert: Option<Alert> = connection
+/// An alert's own row, or that of the alert that it has joined.
+pub(super) fn alert(connection: &Connection, key: &AlertKey) -> Result<Option<Alert>, StoreError> {
+    let own = own_alert(connection, key)?;
+    if own.is_some() {
+        return Ok(own);
+    }
+    head(connection, key)?.map_or(Ok(None), |head| own_alert(connection, &head))
+}
+
+fn own_alert(connection: &Connection, key: &AlertKey) -> Result<Option<Alert>, StoreError> {
+    Ok(connection
         .prepare_cached("SELECT state FROM alert WHERE key = ?1")?
         .query_row([key.as_str()], |row| json(row, 0))
-        .optional()?;
-    let Some(alert) = alert else { return Ok(Known::default()) };
+        .optional()?)
+}
+
+fn head(connection: &Connection, key: &AlertKey) -> Result<Option<AlertKey>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT head FROM joined WHERE alert = ?1")?
+        .query_row([key.as_str()], |row| row.get(0))
+        .optional()?
+        .map(AlertKey::stored))
+}
+
+fn known_of(connection: &Connection, key: &AlertKey) -> Result<Known, StoreError> {
+    let Some(alert) = own_alert(connection, key)? else { return Ok(Known::default()) };
     let pages: Vec<Page> = connection
         .prepare_cached("SELECT state FROM page WHERE alert = ?1 ORDER BY number")?
         .query_map([key.as_str()], |row| json(row, 0))?

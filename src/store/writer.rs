@@ -18,13 +18,13 @@ use super::holds::{self, Holds, Leave};
 use super::operate;
 use super::rows::{self, EventFields, state};
 use super::trouble::Failure;
-use super::{Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, retention};
+use super::{Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, polls, retention};
 use crate::clock::Clock;
 use crate::domain::after::Next;
 use crate::domain::decide::{Owed, Reason, Verdict};
 use crate::domain::delivery::{CallKind, Delivery, Outcome};
 use crate::domain::event::{Event, EventKind, TimerKind};
-use crate::domain::id::{AlertKey, DeliveryId, EventId, Side};
+use crate::domain::id::{AlertKey, DeliveryId, EventId, Side, digest};
 use crate::domain::load::Load;
 use crate::domain::page::Known;
 use crate::domain::timestamp::Timestamp;
@@ -237,6 +237,7 @@ impl Writer {
                 self.nudge = true;
                 Some(Answer::Change(reply, operate::change(transaction, &mut self.holds, &change, now)))
             }
+            Command::Poll(change, reply) => Some(Answer::Poll(reply, polls::change(transaction, &change, now))),
             Command::Retain { older_than, reply } => {
                 Some(Answer::Count(reply, retention::retain(transaction, now.minus(older_than))))
             }
@@ -245,6 +246,7 @@ impl Writer {
     }
 
     fn intake(&mut self, connection: &Connection, incoming: Incoming, now: Timestamp) -> Result<Receipt, StoreError> {
+        polls::heard_by_webhook(connection, &incoming.kind, now)?;
         let repeat_key = incoming.kind.repeat_key();
         if let Some(key) = &repeat_key {
             let earlier: Option<Uuid> = connection
@@ -280,6 +282,7 @@ impl Writer {
         let page = match &event.kind {
             EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => Some(page),
             EventKind::Azure { .. }
+            | EventKind::Polled { .. }
             | EventKind::Foreign { .. }
             | EventKind::Unreadable { .. }
             | EventKind::Alarm { .. }
@@ -340,6 +343,7 @@ impl Writer {
             let key = match &event.kind {
                 EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => rows::alert_of(connection, page)?,
                 EventKind::Azure { .. }
+                | EventKind::Polled { .. }
                 | EventKind::Foreign { .. }
                 | EventKind::Unreadable { .. }
                 | EventKind::Alarm { .. }
@@ -479,6 +483,11 @@ impl Writer {
 fn without_judgement(kind: EventKind, id: EventId) -> EventKind {
     const PROBLEM: &str = "the bridge failed while judging it; the body is kept";
     match kind {
+        // The next poll finds it again: one page a day is enough.
+        EventKind::Polled { connection, polled } => {
+            let digest = digest(polled.notification.id.key().as_str().as_bytes());
+            EventKind::Unreadable { connection, digest, problem: PROBLEM.to_owned() }
+        }
         EventKind::Azure { connection, .. }
         | EventKind::Foreign { connection, .. }
         | EventKind::Unreadable { connection, .. } => {

@@ -25,6 +25,8 @@ mod outcomes;
 #[cfg(test)]
 mod payloads;
 #[cfg(test)]
+mod polling;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod requirements;

@@ -135,6 +135,24 @@ impl Town {
         panic!("the town does not come to rest: {:?}", self.open().await);
     }
 
+    /// Both services are polled where that is due, and what follows follows.
+    pub(crate) async fn poll(&self) {
+        self.bridge.reconciler.step().await;
+        self.settle().await;
+    }
+
+    /// Moves the clock, polls, and lets follow what follows.
+    pub(crate) async fn poll_after(&self, span: Duration) {
+        self.clock.advance(span);
+        self.poll().await;
+    }
+
+    /// No webhook comes from either side any more.
+    pub(crate) fn without_webhooks(&self) {
+        self.scene.azure.remove_webhooks();
+        self.scene.signl4.remove_hooks();
+    }
+
     /// Moves the clock and lets follow what follows.
     pub(crate) async fn after(&self, span: Duration) {
         self.clock.advance(span);

@@ -59,6 +59,9 @@ fn tokens_in(cloud: Cloud, credential: Credential) -> Tokens {
         secure_webhook: None,
         networks: Vec::new(),
         comments: Comments::All,
+        poll: None,
+        poll_raises: crate::domain::reading::PollRaises::Auto,
+        look_back: std::time::Duration::ZERO,
     };
     let clock = Clock::manual(start());
     let tokens = Tokens::new(clock.clone());

@@ -84,6 +84,9 @@ fn connection(base: &str) -> Connection {
         secure_webhook: None,
         networks: Vec::new(),
         comments: Comments::All,
+        poll: None,
+        poll_raises: crate::domain::reading::PollRaises::Auto,
+        look_back: std::time::Duration::ZERO,
     }
 }
 

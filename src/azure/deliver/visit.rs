@@ -202,6 +202,13 @@ pub(super) fn reading(answer: &Answer) -> Option<Reading> {
     Some(Reading { state, modified, resolved_at: over.then_some(since) })
 }
 
+/// `lastModifiedUserName` of an answer with an alert.
+pub(super) fn modified_by(answer: &Answer) -> Option<Box<str>> {
+    let value: serde_json::Value = answer.json()?;
+    let by = value.pointer("/properties/essentials/lastModifiedUserName")?.as_str()?.trim();
+    (!by.is_empty()).then(|| by.into())
+}
+
 /// `error.code` of Azure's error body; empty if it has none.
 fn error_code(answer: &Answer) -> String {
     #[derive(Deserialize)]

@@ -6,6 +6,7 @@ use super::super::{Cloud, Credential, SecureWebhook};
 use super::{Folder, LEAST, SUB};
 use crate::domain::event::Severity;
 use crate::domain::id::{ConnectionName, SubscriptionId, TeamName};
+use crate::domain::reading::PollRaises;
 use crate::domain::route::{CloseInAzure, Comments, Expected, OnResolved, Scenario, SystemClose};
 use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
@@ -104,6 +105,8 @@ token  = {{ env = "SIGNL4_TOKEN" }}
     assert_eq!(connection.cloud.audience, "http://localhost:9801");
     assert_eq!(connection.tokens.len(), 2);
     assert_eq!(connection.comments, Comments::WithChanges);
+    let polling = (connection.poll, connection.poll_raises, connection.look_back);
+    assert_eq!(polling, (Some(Duration::from_mins(1)), PollRaises::Auto, Duration::from_hours(1)));
     let ops = &config.teams[&team("ops")];
     assert_eq!((ops.account.as_str(), ops.secret.expose()), ("acme", "abc123"));
     assert!(ops.has_api());

@@ -11,6 +11,7 @@ use crate::domain::delivery::{AzureState, AzureTarget, Call};
 use crate::domain::event::{Condition, EventKind, Notification};
 use crate::domain::id::{AlertId, AlertKey, ConnectionName, ExternalId, SubscriptionId, TeamName};
 use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase, SAME_TEST_WITHIN, raise_body};
+use crate::domain::reading::{Raises, SAME_FIRING_WITHIN};
 use crate::domain::render::{Rendered, TITLE_CHARS, compose, render_foreign, render_unreadable};
 use crate::domain::route::{CloseInAzure, OnResolved, Policy, Route, Scenario};
 use crate::domain::thread::{Step, thread};
@@ -26,7 +27,7 @@ pub(super) fn notified(desk: &mut Desk<'_>, connection: &ConnectionName, notific
     }
 }
 
-fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
+pub(super) fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
     let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
     // Not composed for an alert that is only recorded, nor for a repeat.
     let composed = LazyCell::new(|| compose(notification, portal));
@@ -49,13 +50,18 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
                 return Reason::Repeat;
             }
         } else {
+            // What a poll and a webhook say of one firing may differ a little.
+            let slack = if alert.polled { SAME_FIRING_WITHIN } else { Duration::ZERO };
             let newer = match (notification.fired_at, alert.fired_at) {
-                (Some(fired), Some(known)) => fired > known,
+                (Some(fired), Some(known)) => fired > known.plus(slack),
                 // Without times, an episode ends only where we paged it and then heard its Resolved.
                 (Some(_), None) | (None, _) => alert.condition == Condition::Resolved && !desk.pages.is_empty(),
             };
             match (newer, alert.condition) {
                 (true, _) => {}
+                (false, Condition::Fired) if is_in_hand(alert) => return Reason::InHand,
+                // Nobody was paged for what a poll only recorded.
+                (false, Condition::Fired) if alert.recorded.is_some() => {}
                 (false, Condition::Fired) => return Reason::Repeat,
                 (false, Condition::Resolved) => return Reason::SupersededByResolved,
             }
@@ -117,6 +123,11 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
         };
     }
     reason
+}
+
+/// Never paged, because a person had taken care of it in Azure before the bridge heard of it.
+fn is_in_hand(alert: &Alert) -> bool {
+    alert.recorded == Some(Raises::InHand) && alert.azure_state() != AzureState::New
 }
 
 /// How one page of a new episode is to be made.
@@ -435,6 +446,9 @@ fn notice(desk: &Desk<'_>, connection: &ConnectionName, key: &AlertKey, digest: 
         resolved_at: None,
         azure: Ledger::default(),
         azure_modified_at: None,
+        azure_by: None,
+        recorded: None,
+        polled: false,
         unsaid: Vec::new(),
         closed_at: None,
         members: Vec::new(),
@@ -445,7 +459,7 @@ fn notice(desk: &Desk<'_>, connection: &ConnectionName, key: &AlertKey, digest: 
     }
 }
 
-fn heard(desk: &Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Alert {
+pub(super) fn heard(desk: &Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Alert {
     Alert {
         target: target(connection, &notification.id),
         condition: notification.condition,

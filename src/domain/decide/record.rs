@@ -1,7 +1,7 @@
 //! What the end of an attempt changes in the rows: the ledger learns, a dead Raise ends its page.
 
-use super::azure::end_all_pages;
 use super::desk::Desk;
+use super::portal;
 use super::{Finished, Reason, Verdict};
 use crate::domain::after::Next;
 use crate::domain::delivery::{Attempted, AzureState, Call, CallKind};
@@ -129,18 +129,18 @@ fn changed(desk: &mut Desk<'_>, id: &ExternalId, state: PageState) {
     }
 }
 
-/// Azure's answer is the newest word on its state. A Closed that we did not ask for was a person in the portal.
+/// Azure's answer is the newest word on its state. What we did not ask for was a person in the portal.
 fn learned(desk: &mut Desk<'_>, call: &Call, attempted: &Attempted) {
     let Some((state, modified_at)) = attempted.learned.azure else { return };
     let Some(alert) = &mut desk.alert else { return };
-    alert.azure.seen = Some(state);
     if modified_at.is_some() {
         alert.azure_modified_at = modified_at;
     }
-    let ours = matches!(call, Call::ChangeState { state: AzureState::Closed, .. });
-    let closed_in_portal = !ours && state == AzureState::Closed && alert.azure.wanted == Some(AzureState::Acknowledged);
-    if closed_in_portal {
-        alert.azure.wanted = Some(AzureState::Closed);
-        end_all_pages(desk);
+    if let Some(by) = &attempted.learned.azure_by {
+        alert.azure_by = Some(by.to_string());
+    }
+    portal::shown(desk, call, state);
+    if let Some(alert) = &mut desk.alert {
+        alert.azure.seen = Some(state);
     }
 }

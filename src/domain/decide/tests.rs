@@ -3,6 +3,7 @@
 mod alerts;
 mod people;
 mod policies;
+mod portal;
 mod properties;
 mod releases;
 mod threads;

@@ -1,0 +1,281 @@
+//! What a poll of Azure obliges us to: alerts that no webhook brought, and what people do in the portal, which Azure tells
+//! nobody.
+//!
+//! Azure's `lastModifiedDateTime` orders what happens on its side. Across the sides Closed beats Acknowledged, and while
+//! a change of ours is on its way only a close is taken over: the next poll shows what came of the rest. Our own changes
+//! are told from others' by the ledger, and by the name that Azure gave us in its answers.
+
+use serde_json::Value;
+
+use super::azure::{self, end_all_pages, heard, replace_page};
+use super::desk::Desk;
+use super::{Finished, Reason};
+use crate::domain::delivery::{AzureState, Call, CallKind};
+use crate::domain::event::{Condition, Notification};
+use crate::domain::id::{AlertKey, ConnectionName};
+use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase};
+use crate::domain::reading::{Found, Polled, Raises, SAME_FIRING_WITHIN};
+use crate::domain::render::Rendered;
+use crate::domain::route::OnReopened;
+
+pub(super) fn polled(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> Reason {
+    let notification = &polled.notification;
+    match polled.found {
+        Found::Fired(raises) if raises.pages() => {
+            // Recorded when a person had it in hand, and free again now.
+            if let Some(alert) = desk.alert.as_mut().filter(|alert| alert.recorded.is_some()) {
+                alert.azure = Ledger { seen: Some(polled.state), wanted: None };
+            }
+            let reason = azure::fired(desk, connection, notification);
+            if let Some(alert) = desk.alert.as_mut().filter(|alert| alert.key == *notification.id.key()) {
+                if desk.known.alert.as_ref().is_none_or(|known| known.key != alert.key) {
+                    alert.polled = true;
+                }
+                alert.azure_modified_at = alert.azure_modified_at.max(polled.modified_at);
+            }
+            reason
+        }
+        Found::Fired(raises) => recorded(desk, connection, polled, raises),
+        Found::Resolved => {
+            let is_new = desk.alert.is_none();
+            let reason = azure::notified(desk, connection, notification);
+            if let Some(alert) = desk.alert.as_mut().filter(|_| is_new) {
+                alert.polled = true;
+            }
+            reason
+        }
+        Found::State => state(desk, connection, polled),
+    }
+}
+
+/// Keeps the alert in the ledger, and wakes nobody.
+fn recorded(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled, raises: Raises) -> Reason {
+    let notification = &polled.notification;
+    let key = notification.id.key();
+    if desk.alert.as_ref().is_some_and(|alert| alert.key != *key) {
+        // It has joined another alert meanwhile.
+        return Reason::Repeat;
+    }
+    if let Some(alert) = &desk.alert {
+        let times = notification.fired_at.zip(alert.fired_at);
+        if times.is_none_or(|(fired, known)| fired <= known.plus(SAME_FIRING_WITHIN)) {
+            return Reason::Repeat;
+        }
+    }
+    desk.alert = Some(Alert {
+        azure: Ledger { seen: Some(polled.state), wanted: None },
+        azure_modified_at: polled.modified_at,
+        recorded: Some(raises),
+        polled: true,
+        ..heard(desk, connection, notification)
+    });
+    Reason::RecordedByPoll
+}
+
+fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> Reason {
+    let Some(alert) = desk.alert.clone() else { return Reason::NoConsequence };
+    let key = polled.notification.id.key().clone();
+    if polled.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at) {
+        return Reason::Stale;
+    }
+    let ours = polled.modified_by.is_some() && polled.modified_by == alert.azure_by;
+    let own = alert.key == key;
+    let (state, before) = (polled.state, alert.azure_state());
+    if !own && (ours || state <= before || is_changing(desk, &key)) {
+        return Reason::Repeat;
+    }
+    if let Some(alert) = desk.alert.as_mut().filter(|_| own) {
+        alert.azure_modified_at = alert.azure_modified_at.max(polled.modified_at);
+        alert.azure.seen = Some(state);
+    }
+    if ours || state == before {
+        confirm(desk, &key, state);
+        return Reason::Confirmed;
+    }
+    // What is on its way comes later than what was read, unless it could open again what a person has closed.
+    if is_changing(desk, &key) && state != AzureState::Closed {
+        return Reason::Stale;
+    }
+    take_over(desk, state, polled.modified_by.as_deref(), Some((connection, &polled.notification)))
+}
+
+/// Whether a change of ours to that alert is neither done nor given up.
+fn is_changing(desk: &Desk<'_>, key: &AlertKey) -> bool {
+    desk.known.open.iter().any(|open| open.call.kind() == CallKind::ChangeState && open.call.alert() == Some(key))
+}
+
+/// An attempt whose state Azure shows has arrived.
+fn confirm(desk: &mut Desk<'_>, key: &AlertKey, shown: AzureState) {
+    let arrived: Vec<_> = desk
+        .known
+        .open
+        .iter()
+        .filter(|open| open.attempt > 0 && !open.leased && open.call.alert() == Some(key))
+        .filter(|open| matches!(&open.call, Call::ChangeState { state, .. } if *state == shown))
+        .map(|open| open.id)
+        .collect();
+    for id in arrived {
+        desk.finish(id, Finished::Confirmed);
+    }
+}
+
+/// A person has changed the alert in Azure: the pages follow.
+pub(super) fn take_over(
+    desk: &mut Desk<'_>,
+    state: AzureState,
+    by: Option<&str>,
+    told: Option<(&ConnectionName, &Notification)>,
+) -> Reason {
+    let Some(alert) = &mut desk.alert else { return Reason::NoConsequence };
+    alert.azure.happened(state);
+    match state {
+        AzureState::Closed => {
+            let key = alert.key.clone();
+            withdraw_unsent_changes(desk, &key);
+            end_all_pages(desk);
+            Reason::ClosedInAzure
+        }
+        // Re-opened and taken in hand at once: nobody need be woken.
+        AzureState::Acknowledged => {
+            acknowledge_pages(desk, by);
+            Reason::AcknowledgedInAzure
+        }
+        AzureState::New => {
+            if desk.live().is_empty() {
+                page_anew(desk, told);
+            } else {
+                reopen_pages(desk, by);
+            }
+            Reason::ReopenedInAzure
+        }
+    }
+}
+
+/// A close in the portal is not undone by what was decided before it.
+fn withdraw_unsent_changes(desk: &mut Desk<'_>, key: &AlertKey) {
+    let known = desk.known;
+    for open in &known.open {
+        if let Call::ChangeState { target, state, .. } = &open.call
+            && target.key == *key
+            && *state != AzureState::Closed
+            && !open.leased
+        {
+            desk.finish(open.id, Finished::Superseded);
+        }
+    }
+}
+
+fn acknowledge_pages(desk: &mut Desk<'_>, by: Option<&str>) {
+    for id in desk.live() {
+        let Some(page) = desk.page(&id).cloned() else { continue };
+        let unsent = page.phase == Phase::Raising
+            && desk.open_of(&id).any(|open| open.call.kind() == CallKind::Raise && !open.leased && !open.uncertain);
+        let gathers = page.digest.as_ref().is_some_and(|digest| desk.known.load.is_gathering(digest));
+        if page.is_held() || unsent || page.is_joined() && gathers {
+            desk.withdraw(&id, Ending::HandledInAzure);
+            continue;
+        }
+        if page.signl4.settled() == Some(PageState::Acknowledged) {
+            continue;
+        }
+        // A digest that shows it stays as it is: the others on it are not in hand.
+        if page.is_joined() {
+            if let Some(page) = desk.page_mut(&id) {
+                page.signl4.happened(PageState::Acknowledged);
+            }
+            continue;
+        }
+        if let Some(page) = desk.page_mut(&id) {
+            page.signl4.want(PageState::Acknowledged);
+        }
+        desk.owe(Call::Acknowledge { team: page.team.clone(), page: id.clone() });
+        say(desk, &page, &by_whom("Acknowledged", by));
+    }
+}
+
+/// Set back to New: whoever had acknowledged it may have put it aside.
+fn reopen_pages(desk: &mut Desk<'_>, by: Option<&str>) {
+    for id in desk.live() {
+        let Some(page) = desk.page(&id).filter(|page| !page.is_held()).cloned() else { continue };
+        if page.signl4.settled() != Some(PageState::Acknowledged) {
+            continue;
+        }
+        match page.policy.on_reopened {
+            OnReopened::Page => {
+                if let Some(rendered) = as_paged(&page) {
+                    replace_page(desk, &id, &rendered);
+                }
+            }
+            OnReopened::Annotate => say(desk, &page, &by_whom("Set back to New", by)),
+            OnReopened::Ignore => {}
+        }
+    }
+}
+
+/// Set back to New, and nobody has a page of it: by its routes, as if it had fired now, if it still fires.
+fn page_anew(desk: &mut Desk<'_>, told: Option<(&ConnectionName, &Notification)>) {
+    let last = desk.pages.iter().max_by_key(|page| page.number).cloned();
+    let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
+    let Some(last) = last.filter(|_| fires) else { return };
+    match last.policy.on_reopened {
+        OnReopened::Page => {
+            let (Some(before), Some((connection, notification))) = (desk.alert.take(), told) else { return };
+            azure::fired(desk, connection, notification);
+            desk.alert = Some(before);
+            desk.thread = None;
+        }
+        OnReopened::Annotate => say(desk, &last, "Set back to New in Azure"),
+        OnReopened::Ignore => {}
+    }
+}
+
+/// Tells those who have the page, where their team allows it.
+fn say(desk: &mut Desk<'_>, page: &Page, text: &str) {
+    if desk.has_api(&page.team) && !page.is_joined() {
+        desk.owe(Call::Annotate { team: page.team.clone(), page: page.id.clone(), text: text.to_owned() });
+    }
+}
+
+fn by_whom(what: &str, by: Option<&str>) -> String {
+    let by = by.map(|by| by.chars().take(100).collect::<String>());
+    by.map_or_else(|| format!("{what} in Azure"), |by| format!("{what} in Azure by {by}"))
+}
+
+/// The text of a page that is not ended, for another page of the same.
+fn as_paged(page: &Page) -> Option<Rendered> {
+    let members = page.body.as_ref()?.as_object()?;
+    let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+    let parameters = members
+        .iter()
+        .filter(|(name, _)| !name.starts_with("X-S4-") && *name != "Title" && *name != "Message")
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect();
+    Some(Rendered {
+        title: page.title.clone(),
+        message: text("Message").unwrap_or_default(),
+        parameters,
+        location: text("X-S4-Location"),
+    })
+}
+
+/// What an answer to a call of ours shows and no call of ours has brought about was a person in Azure.
+pub(super) fn shown(desk: &mut Desk<'_>, call: &Call, state: AzureState) {
+    let Some(alert) = &desk.alert else { return };
+    let is_news = match call {
+        Call::ChangeState { state: AzureState::Acknowledged, .. } => {
+            state == AzureState::Closed && alert.azure.wanted == Some(AzureState::Acknowledged)
+        }
+        Call::Comment { .. } => {
+            let differs = alert.azure.seen.is_some_and(|seen| seen != state) && alert.azure_state() != state;
+            differs && (state == AzureState::Closed || !is_changing(desk, &alert.key))
+        }
+        Call::ChangeState { .. }
+        | Call::Raise { .. }
+        | Call::Acknowledge { .. }
+        | Call::Resolve { .. }
+        | Call::Annotate { .. } => false,
+    };
+    if is_news {
+        take_over(desk, state, None, None);
+    }
+}

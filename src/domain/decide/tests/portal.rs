@@ -1,0 +1,242 @@
+//! What polls of Azure find: alerts without a webhook, and what people do in the portal.
+
+use super::*;
+use crate::domain::reading::{Facts, Found, News, PollRaises, Polled, Raises, Reading, Standing, news};
+use crate::domain::route::OnReopened;
+
+const ANNA: &str = "anna@example.com";
+
+impl World {
+    fn polled(&mut self, found: Found, state: AzureState, modified: i64, by: &str) -> Reason {
+        let condition = if found == Found::Resolved { Condition::Resolved } else { Condition::Fired };
+        let polled = Polled {
+            found,
+            notification: notification(condition, 0),
+            state,
+            modified_at: Some(at(modified)),
+            modified_by: Some(by.to_owned()),
+        };
+        self.hear(EventKind::Polled { connection: contoso(), polled: Box::new(polled) })
+    }
+
+    fn portal(&mut self, state: AzureState, modified: i64) -> Reason {
+        self.polled(Found::State, state, modified, ANNA)
+    }
+}
+
+#[test]
+fn what_a_poll_may_raise_is_paged_and_its_webhook_is_a_repeat() {
+    let mut world = World::one_team();
+    assert_eq!(world.polled(Found::Fired(Raises::NoWebhook), AzureState::New, 0, "System"), Reason::Raised);
+    assert_eq!(world.owed(), ["raise ops"]);
+    assert_eq!(world.fired(0), Reason::Repeat);
+    assert_eq!(world.fired(1), Reason::Repeat, "the webhook may name another moment of the same firing");
+    assert_eq!(world.owed(), ["raise ops"]);
+}
+
+#[test]
+fn what_a_poll_only_records_is_paged_when_its_webhook_comes() {
+    for raises in [Raises::RuleUnheard, Raises::BeforeLookBack, Raises::Suppressed, Raises::NotWanted] {
+        let mut world = World::one_team();
+        assert_eq!(world.polled(Found::Fired(raises), AzureState::New, 0, "System"), Reason::RecordedByPoll);
+        assert_eq!(world.polled(Found::Fired(raises), AzureState::New, 0, "System"), Reason::Repeat);
+        assert_eq!(world.owed(), [""; 0]);
+        assert_eq!(world.fired(0), Reason::Raised, "{raises:?}");
+        assert_eq!(world.fired(0), Reason::Repeat);
+    }
+}
+
+#[test]
+fn what_a_person_had_in_hand_is_not_paged_by_a_late_webhook() {
+    let mut world = World::one_team();
+    world.polled(Found::Fired(Raises::InHand), AzureState::Acknowledged, 5, ANNA);
+    assert_eq!(world.fired(0), Reason::InHand);
+    assert_eq!(world.owed(), [""; 0]);
+    assert_eq!(world.polled(Found::Fired(Raises::NoWebhook), AzureState::New, 9, ANNA), Reason::Raised);
+}
+
+#[test]
+fn a_resolved_that_was_polled_ends_the_page_and_its_webhook_is_a_repeat() {
+    let mut world = World::one_team().paged();
+    assert_eq!(world.polled(Found::Resolved, AzureState::New, 60, "System"), Reason::Resolved);
+    assert_eq!(world.owed(), ["resolve ops"]);
+    assert_eq!(world.resolved(0), Reason::Repeat);
+}
+
+#[test]
+fn acknowledged_in_the_portal_goes_to_every_page() {
+    let routes = vec![route("a", "ops", Policy::default()), route("b", "dba", Policy::default())];
+    let mut world = World::new(rules(routes)).paged();
+    assert_eq!(world.portal(AzureState::Acknowledged, 5), Reason::AcknowledgedInAzure);
+    assert_eq!(
+        world.owed(),
+        ["acknowledge ops", "acknowledge dba", "annotate dba: Acknowledged in Azure by anna@example.com"]
+    );
+    assert_eq!(world.portal(AzureState::Acknowledged, 5), Reason::Stale);
+    world.deliver();
+    for number in [1, 2] {
+        assert_eq!(world.signl4(number, Happened::Acknowledged, None, 6), Reason::Confirmed, "our own, coming back");
+    }
+    assert_eq!(world.owed(), [""; 0]);
+}
+
+#[test]
+fn a_raise_that_was_not_sent_is_not_sent_for_what_is_in_hand() {
+    for state in [AzureState::Acknowledged, AzureState::Closed] {
+        let mut world = World::one_team();
+        world.fired(0);
+        world.portal(state, 5);
+        assert_eq!(world.owed(), [""; 0], "{state:?}");
+        assert!(matches!(world.phase(1), Phase::Ended { .. }));
+    }
+}
+
+#[test]
+fn closed_in_the_portal_beats_what_is_on_its_way() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.deliver();
+    world.take_sent();
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 6);
+    assert_eq!(world.owed(), ["New: Acknowledgement withdrawn by Jane Doe in SIGNL4"]);
+    assert_eq!(world.portal(AzureState::Closed, 7), Reason::ClosedInAzure);
+    assert_eq!(world.owed(), ["resolve ops"], "nothing opens again what was closed there");
+    assert_eq!(world.azure(), AzureState::Closed);
+}
+
+#[test]
+fn what_is_on_its_way_is_later_than_an_acknowledgement_in_the_portal() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 5);
+    assert_eq!(world.portal(AzureState::Acknowledged, 4), Reason::Stale);
+    assert_eq!(world.owed(), ["Closed: Closed by Jane Doe in SIGNL4"]);
+    world.deliver();
+    assert_eq!(world.azure(), AzureState::Closed);
+}
+
+#[test]
+fn a_reading_older_than_our_last_change_is_ignored() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.deliver();
+    if let Some(alert) = &mut world.known.alert {
+        alert.azure_modified_at = Some(at(9));
+    }
+    assert_eq!(world.portal(AzureState::New, 9), Reason::Stale);
+    assert_eq!(world.portal(AzureState::New, 8), Reason::Stale);
+    assert_eq!(world.azure(), AzureState::Acknowledged);
+}
+
+#[test]
+fn a_change_without_an_answer_is_confirmed_by_what_azure_shows() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.end(CallKind::ChangeState, &Outcome::Unknown, Next::Again { due: at(60) });
+    assert_eq!(world.polled(Found::State, AzureState::Acknowledged, 6, "our own id"), Reason::Confirmed);
+    assert_eq!(world.owed(), [""; 0]);
+}
+
+#[test]
+fn a_change_by_the_name_that_azure_gave_us_is_nobody_elses() {
+    let mut world = World::one_team().paged();
+    if let Some(alert) = &mut world.known.alert {
+        alert.azure_by = Some("our own id".to_owned());
+    }
+    assert_eq!(world.polled(Found::State, AzureState::Closed, 6, "our own id"), Reason::Confirmed);
+    assert_eq!(world.owed(), [""; 0]);
+}
+
+#[test]
+fn set_back_to_new_pages_anew_annotates_or_does_nothing() {
+    for (on_reopened, owed) in [
+        (OnReopened::Page, &["resolve dba", "raise dba"][..]),
+        (OnReopened::Annotate, &["annotate dba: Set back to New in Azure by anna@example.com"][..]),
+        (OnReopened::Ignore, &[][..]),
+    ] {
+        let policy = Policy { on_reopened, ..Policy::default() };
+        let mut world = World::new(rules(vec![route("all", "dba", policy)])).paged();
+        world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+        world.deliver();
+        assert_eq!(world.portal(AzureState::New, 9), Reason::ReopenedInAzure);
+        assert_eq!(world.owed(), owed, "{on_reopened:?}");
+        assert_eq!(world.azure(), AzureState::New);
+    }
+}
+
+#[test]
+fn a_closed_alert_set_back_to_new_pages_anew_unless_it_is_resolved() {
+    for resolved in [false, true] {
+        let mut world = World::one_team().paged();
+        world.signl4(1, Happened::Closed, Some("Jane Doe"), 5);
+        world.deliver();
+        if resolved {
+            world.resolved(0);
+        }
+        world.take_sent();
+        world.portal(AzureState::New, 9);
+        assert_eq!(world.owed(), if resolved { &[][..] } else { &["raise ops"][..] });
+        assert_eq!(world.azure(), AzureState::New);
+        assert_eq!(world.known.alert.as_ref().unwrap().members.len(), 0);
+    }
+}
+
+fn reading(condition: Condition, state: AzureState) -> Reading {
+    Reading {
+        notification: notification(condition, 0),
+        rules: vec!["sub/rule".to_owned()],
+        state,
+        modified_at: Some(at(0)),
+        modified_by: None,
+        suppressed: false,
+    }
+}
+
+#[test]
+fn what_may_wake_somebody_depends_on_what_has_called() {
+    let gap = [crate::domain::reading::Gap { from: at(-10), to: at(10) }];
+    let facts = |has_webhook, heard, gaps| Facts {
+        now: at(600),
+        raises: PollRaises::Auto,
+        has_webhook,
+        heard,
+        gaps,
+        earliest: None,
+    };
+    let reading = reading(Condition::Fired, AzureState::New);
+    let fired = |raises| News::Found(vec![Found::Fired(raises)]);
+    for (facts, expected) in [
+        (facts(false, false, &[]), fired(Raises::NoWebhook)),
+        (facts(true, false, &[]), fired(Raises::RuleUnheard)),
+        (facts(true, true, &[]), fired(Raises::WebhookMissing)),
+        (facts(true, false, &gap), fired(Raises::Gap)),
+        (Facts { now: at(60), ..facts(true, true, &[]) }, News::Wait(at(120))),
+        (Facts { raises: PollRaises::All, ..facts(true, false, &[]) }, fired(Raises::All)),
+        (Facts { raises: PollRaises::None, ..facts(false, true, &gap) }, fired(Raises::NotWanted)),
+        (Facts { earliest: Some(at(1)), ..facts(false, true, &gap) }, fired(Raises::BeforeLookBack)),
+    ] {
+        assert_eq!(news(&reading, None, &facts), expected, "{facts:?}");
+    }
+}
+
+#[test]
+fn nothing_is_news_that_the_ledger_knows() {
+    let mut world = World::one_team().paged();
+    let facts =
+        Facts { now: at(600), raises: PollRaises::Auto, has_webhook: true, heard: true, gaps: &[], earliest: None };
+    let standing = |world: &World| Standing { alert: world.known.alert.clone().unwrap(), paged: true };
+    let nothing = News::Found(Vec::new());
+    let new = reading(Condition::Fired, AzureState::New);
+    assert_eq!(news(&new, Some(&standing(&world)), &facts), nothing);
+    // Our acknowledgement is on its way, and Azure does not show it yet.
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    assert_eq!(news(&new, Some(&standing(&world)), &facts), nothing);
+    world.deliver();
+    let acknowledged = reading(Condition::Fired, AzureState::Acknowledged);
+    assert_eq!(news(&acknowledged, Some(&standing(&world)), &facts), nothing);
+    let resolved = reading(Condition::Resolved, AzureState::Acknowledged);
+    assert_eq!(news(&resolved, Some(&standing(&world)), &facts), News::Found(vec![Found::Resolved]));
+    world.resolved(0);
+    assert_eq!(news(&resolved, Some(&standing(&world)), &facts), nothing);
+    assert_eq!(news(&acknowledged, Some(&standing(&world)), &facts), nothing, "read late");
+}

@@ -1,0 +1,97 @@
+//! What polling has made up for after an outage: one line in the log, when every source has been asked.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::source::SourceName;
+use crate::domain::reading::Gap;
+use crate::domain::timestamp::Timestamp;
+
+/// What one poll of a source brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Alerts that were paged, though no webhook had brought them.
+    pub(super) paged: usize,
+    pub(super) resolved: usize,
+    /// Changes of state, by people on either side.
+    pub(super) changed: usize,
+    /// Alerts that were kept and paged nobody.
+    pub(super) recorded: usize,
+    /// When the oldest of those that were paged had fired.
+    pub(super) oldest: Option<Timestamp>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Self) {
+        self.paged += other.paged;
+        self.resolved += other.resolved;
+        self.changed += other.changed;
+        self.recorded += other.recorded;
+        self.oldest = match (self.oldest, other.oldest) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+    }
+}
+
+#[derive(Debug)]
+struct CatchUp {
+    gap: Gap,
+    why: &'static str,
+    left: BTreeSet<SourceName>,
+    unread: usize,
+    tally: Tally,
+}
+
+/// Outages that are being made up for.
+#[derive(Debug, Default)]
+pub(super) struct CatchUps {
+    open: Mutex<Vec<CatchUp>>,
+}
+
+impl CatchUps {
+    pub(super) fn begin(&self, gap: Gap, why: &'static str, sources: BTreeSet<SourceName>) {
+        let catch_up = CatchUp { gap, why, left: sources, unread: 0, tally: Tally::default() };
+        if catch_up.left.is_empty() {
+            return tell(&catch_up, gap.to);
+        }
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(catch_up);
+    }
+
+    /// A source has ended a poll that it began at `begun_at`; `None`: it could not be read.
+    pub(super) fn ended(&self, source: &SourceName, begun_at: Timestamp, tally: Option<Tally>, now: Timestamp) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for catch_up in open.iter_mut().filter(|catch_up| catch_up.gap.to <= begun_at) {
+            if !catch_up.left.remove(source) {
+                continue;
+            }
+            match tally {
+                Some(tally) => catch_up.tally.add(tally),
+                None => catch_up.unread += 1,
+            }
+        }
+        open.retain(|catch_up| {
+            if catch_up.left.is_empty() {
+                tell(catch_up, now);
+            }
+            !catch_up.left.is_empty()
+        });
+    }
+}
+
+fn tell(catch_up: &CatchUp, now: Timestamp) {
+    let CatchUp { gap, why, unread, tally, .. } = catch_up;
+    let late_seconds = tally.oldest.map_or(0, |oldest| now.since(oldest).as_secs());
+    tracing::warn!(
+        from = %gap.from,
+        to = %gap.to,
+        outage_seconds = gap.to.since(gap.from).as_secs(),
+        recovered = tally.paged + tally.resolved + tally.changed,
+        paged = tally.paged,
+        resolved = tally.resolved,
+        changed = tally.changed,
+        oldest_late_seconds = late_seconds,
+        sources_not_read = unread,
+        "the bridge {why} and has caught up with what nobody could tell it"
+    );
+}
