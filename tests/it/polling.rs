@@ -10,6 +10,7 @@ use crate::town::{Plan, Town};
 mod lists;
 mod portal;
 mod raises;
+mod signl4;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
