@@ -7,7 +7,9 @@ use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric};
 
 use crate::town::{Plan, Town};
 
+mod catching_up;
 mod lists;
+mod many;
 mod portal;
 mod raises;
 mod signl4;
