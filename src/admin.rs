@@ -130,7 +130,7 @@ async fn metrics(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Respo
     };
     let health = bridge.store.health().await.ok();
     bridge.telemetry.configured(bridge.configured.load().well);
-    bridge.telemetry.store(&bridge.store.soundness(), bridge.bodies.bytes());
+    bridge.telemetry.store(&bridge.store.standing(), bridge.bodies.bytes());
     bridge.telemetry.poll_ages(&bridge.reconciler.status(), bridge.clock.now());
     let text = bridge.telemetry.render(health.as_ref(), &bridge.tokens.status(), bridge.clock.now());
     ([(header::CONTENT_TYPE, kind)], text).into_response()

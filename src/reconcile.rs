@@ -9,6 +9,7 @@ mod azure;
 mod budget;
 mod catch_up;
 mod gaps;
+mod signl4;
 mod source;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use self::azure::Sweep;
 use self::budget::Budgets;
 use self::catch_up::CatchUps;
 use self::gaps::Alive;
+use self::signl4::Handled;
 use self::source::{Due, Schedule};
 use crate::alarm::Alarms;
 use crate::clock::{Clock, Stopwatch};
@@ -66,6 +68,8 @@ struct Shared {
     sweeps: Mutex<BTreeMap<SourceName, Sweep>>,
     /// When the last poll that was read to its end began.
     read: Mutex<BTreeMap<SourceName, Timestamp>>,
+    /// What of a team's list was read already.
+    handled: Mutex<BTreeMap<SourceName, Handled>>,
     budgets: Budgets,
     catch_ups: CatchUps,
     alive: Alive,
@@ -184,6 +188,7 @@ impl Reconciler {
     async fn step_of(&self, due: &Due) -> Stepped {
         match &due.source {
             SourceName::Azure { connection, subscription } => self.sweep(due, connection, subscription).await,
+            SourceName::Signl4 { team } => self.ask_team(due, team).await,
         }
     }
 

@@ -5,4 +5,5 @@ pub mod credential;
 pub mod deliver;
 pub mod inspect;
 pub mod parse;
+pub mod poll;
 pub mod receive;

@@ -42,7 +42,7 @@ use crate::domain::delivery::{Attempted, Delivery, Destination};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{AlertKey, EventId, ExternalId, Side};
 use crate::domain::page::{Known, Page};
-use crate::domain::reading::Standing;
+use crate::domain::reading;
 use crate::domain::timestamp::{Timestamp, readable};
 
 pub use audit::Violation;
@@ -213,7 +213,7 @@ pub struct Store {
 
 /// How the store itself stands, whatever is in it.
 #[derive(Clone, Debug)]
-pub struct Soundness {
+pub struct Standing {
     /// Nothing can be stored while there is one.
     pub trouble: Option<Trouble>,
     /// Commits that failed since the start.
@@ -267,10 +267,10 @@ impl Store {
         Ok(Opened { store, leased, writer, interrupted })
     }
 
-    pub fn soundness(&self) -> Soundness {
+    pub fn standing(&self) -> Standing {
         let (waiting_events, waiting_bytes) = self.waiting.count();
         let (trouble, failures) = (self.condition.trouble(), self.condition.failures());
-        Soundness { trouble, failures, waiting_events, waiting_bytes }
+        Standing { trouble, failures, waiting_events, waiting_bytes }
     }
 
     /// What keeps everything from being stored, while something does.
@@ -325,7 +325,7 @@ impl Store {
     }
 
     /// What the ledger knows of these alerts.
-    pub async fn standings(&self, keys: Vec<AlertKey>) -> Result<BTreeMap<AlertKey, Standing>, StoreError> {
+    pub async fn standings(&self, keys: Vec<AlertKey>) -> Result<BTreeMap<AlertKey, reading::Standing>, StoreError> {
         Self::read(&self.polling, move |reader| reader.with(|connection| polls::standings(connection, &keys))).await
     }
 

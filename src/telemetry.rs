@@ -23,7 +23,7 @@ use crate::domain::reading::Raises;
 use crate::domain::timestamp::Timestamp;
 use crate::expiry::seconds_left;
 use crate::reconcile::PollStatus;
-use crate::store::{Health, Soundness};
+use crate::store::{Health, Standing};
 use crate::tokens::Status;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -323,7 +323,7 @@ impl Telemetry {
         self.configuration_well.set(i64::from(well));
     }
 
-    pub fn store(&self, standing: &Soundness, bodies_bytes: usize) {
+    pub fn store(&self, standing: &Standing, bodies_bytes: usize) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.store_well.set(i64::from(standing.trouble.is_none()));
         self.store_failures.inner().store(standing.failures, Ordering::Relaxed);

@@ -49,6 +49,7 @@ pub(super) async fn examine(desk: &Desk, config: &Config) -> Running {
     let mut findings = vec![ready_or_not(target, status, &standing)];
     findings.extend(holds(target, &standing));
     findings.extend(credentials(target, &standing));
+    findings.extend(polls(target, &standing));
     findings.extend(deliveries(target, &standing));
     // What an older bridge does not know is no finding.
     if let Ok((200, Value::Array(violations))) = audited {
@@ -164,6 +165,24 @@ fn credentials(target: &str, standing: &Value) -> Vec<Finding> {
         })
         .collect();
     if findings.is_empty() { vec![Finding::pass(CHECK, target, "none was refused")] } else { findings }
+}
+
+/// How the polls stand; nothing where nothing is polled.
+fn polls(target: &str, standing: &Value) -> Vec<Finding> {
+    const CHECK: &str = "polls";
+    let all = list(standing, "polls");
+    let failing = all.iter().filter(|poll| !text(poll, "failing_since").is_empty());
+    let findings: Vec<Finding> = failing
+        .map(|poll| {
+            let (source, since, problem) = (text(poll, "source"), text(poll, "failing_since"), text(poll, "problem"));
+            let detail = format!("{source} cannot be polled since {since}: {problem}");
+            Finding::fail(CHECK, target, detail, "mend it as the findings of this connection or team say")
+        })
+        .collect();
+    if findings.is_empty() && !all.is_empty() {
+        return vec![Finding::pass(CHECK, target, format!("none fails; sources: {}", all.len()))];
+    }
+    findings
 }
 
 fn deliveries(target: &str, standing: &Value) -> Vec<Finding> {

@@ -138,6 +138,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether anything followed that was not known before.
+    pub const fn is_news(self) -> bool {
+        !matches!(self, Self::Repeat | Self::Stale | Self::Confirmed | Self::NoConsequence | Self::UnknownPage)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Raised => "raised",

@@ -268,6 +268,9 @@ pub struct Signl4Change {
     pub alert_id: Option<String>,
     /// Text of an annotation, also one typed while acknowledging or closing.
     pub note: Option<String>,
+    /// Found by a poll: the webhook may tell the same, by another id.
+    #[serde(default)]
+    pub polled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

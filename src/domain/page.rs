@@ -94,6 +94,17 @@ pub struct Alert {
     pub heard_at: Timestamp,
 }
 
+/// Something that has no state to show that it was told: an annotation, an escalation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Of who and what.
+    pub digest: String,
+    pub polled: bool,
+}
+
+/// So many of a page are remembered.
+pub const TOLD: usize = 50;
+
 /// So many refused comments wait for the next change at most.
 pub const UNSAID: usize = 20;
 
@@ -214,6 +225,9 @@ pub struct Page {
     /// The fallback team was told that nobody is on duty: once per page.
     #[serde(default)]
     pub nobody_on_duty: bool,
+    /// What SIGNL4 told by webhook or by poll and may tell the other way, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Told>,
     pub title: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,

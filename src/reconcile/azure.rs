@@ -15,7 +15,6 @@ use super::source::{Due, SourceName};
 use super::{Reconciler, Stepped};
 use crate::azure::poll::{self, Listing, Next, Page, Unlisted};
 use crate::config::Connection;
-use crate::domain::decide::Reason;
 use crate::domain::delivery::{Attempted, AzureState, Outcome};
 use crate::domain::event::{Condition, EventKind, Notification};
 use crate::domain::id::{ConnectionName, Side, SubscriptionId};
@@ -324,7 +323,7 @@ impl Reconciler {
             let receipt = intake::take(&self.store, &self.telemetry, incoming)
                 .await
                 .map_err(|_| attempted(Outcome::OurFault, "the store did not take what was found"))?;
-            if receipt.seen_before || matches!(receipt.reason, Reason::Repeat | Reason::Stale | Reason::Confirmed) {
+            if receipt.seen_before || !receipt.reason.is_news() {
                 continue;
             }
             match found {

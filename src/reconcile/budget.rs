@@ -15,6 +15,9 @@ pub(super) enum Question {
     /// Any read of Azure's: 25 a second and subscription, of which deliveries need some.
     /// <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>
     Read,
+    /// Any REST call of SIGNL4's: 150 in 15 s and account, of which deliveries need some.
+    /// <https://support.signl4.com/hc/en-us/articles/4404459248657-Event-Throttling>
+    Signl4,
 }
 
 impl Question {
@@ -22,6 +25,7 @@ impl Question {
         match self {
             Self::List => (90, Duration::from_mins(1)),
             Self::Read => (20, Duration::from_secs(1)),
+            Self::Signl4 => (75, Duration::from_secs(15)),
         }
     }
 }

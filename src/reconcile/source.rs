@@ -7,19 +7,21 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::id::{ConnectionName, Side, SubscriptionId};
+use crate::domain::id::{ConnectionName, Side, SubscriptionId, TeamName};
 use crate::domain::timestamp::{Timestamp, readable};
 
 /// One thing to ask.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourceName {
     Azure { connection: ConnectionName, subscription: SubscriptionId },
+    Signl4 { team: TeamName },
 }
 
 impl SourceName {
     pub const fn side(&self) -> Side {
         match self {
             Self::Azure { .. } => Side::Azure,
+            Self::Signl4 { .. } => Side::Signl4,
         }
     }
 }
@@ -28,6 +30,7 @@ impl fmt::Display for SourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Azure { connection, subscription } => write!(f, "azure:{connection}/{subscription}"),
+            Self::Signl4 { team } => write!(f, "signl4:{team}"),
         }
     }
 }
@@ -82,6 +85,11 @@ impl Schedule {
             for subscription in &connection.subscriptions {
                 let (connection, subscription) = (name.clone(), subscription.clone());
                 wanted.insert(SourceName::Azure { connection, subscription }, every);
+            }
+        }
+        for (name, team) in &config.teams {
+            if let Some(every) = team.poll.filter(|_| team.has_api()) {
+                wanted.insert(SourceName::Signl4 { team: name.clone() }, every);
             }
         }
         self.entries.retain(|source, _| wanted.contains_key(source));

@@ -11,7 +11,7 @@ mod answer;
 pub mod request;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -43,18 +43,20 @@ const LOOK_UP_ATTEMPTS: u32 = 8;
 /// The SIGNL4 side of the worker.
 #[derive(Clone, Debug)]
 pub struct Signl4 {
-    teams: BTreeMap<TeamName, Team>,
+    pub(super) teams: BTreeMap<TeamName, Team>,
     http: Http,
     tokens: Arc<Tokens>,
     clock: Clock,
     look_up_pause: Duration,
+    /// Names of people, by account and id: polls find ids.
+    pub(super) people: Arc<Mutex<BTreeMap<(String, String), String>>>,
 }
 
 impl Signl4 {
     /// Makes the teams' secrets and API keys the SIGNL4 entries of `tokens`.
     pub fn new(teams: &BTreeMap<TeamName, Team>, http: Http, tokens: Arc<Tokens>, clock: Clock) -> Self {
         tokens.set(Side::Signl4, credential::origins(teams));
-        Self { teams: teams.clone(), http, tokens, clock, look_up_pause: LOOK_UP_PAUSE }
+        Self { teams: teams.clone(), http, tokens, clock, look_up_pause: LOOK_UP_PAUSE, people: Arc::default() }
     }
 
     /// With another pause between the two look-ups.
@@ -214,14 +216,20 @@ impl On<'_> {
         Some((CredentialKey::Signl4ApiKey(self.name.clone()), user))
     }
 
-    /// Sends a request; only a success is `Ok`.
     async fn call(&self, key: &CredentialKey, draft: &Draft) -> Result<Answer, Attempted> {
-        let Signl4 { http, tokens, clock, .. } = self.signl4;
+        self.signl4.call(self.name, key, draft).await
+    }
+}
+
+impl Signl4 {
+    /// Sends a request; only a success is `Ok`.
+    pub(super) async fn call(&self, name: &TeamName, key: &CredentialKey, draft: &Draft) -> Result<Answer, Attempted> {
+        let Self { http, tokens, clock, .. } = self;
         let purpose = draft.aim.purpose;
         let token = tokens.get(key).await.map_err(|error| attempted(error.outcome(), error.to_string()))?;
         let request = draft
             .request(&token.value)
-            .map_err(|error| attempted(error.outcome(), format!("[signl4.{}]: {error}", self.name)))?;
+            .map_err(|error| attempted(error.outcome(), format!("[signl4.{name}]: {error}")))?;
         let answer = http
             .send(draft.aim, request)
             .await
@@ -235,7 +243,7 @@ impl On<'_> {
                 Ok(answer)
             }
             Outcome::Denied { status } => {
-                let mend = self.mend(key, status, code);
+                let mend = mend(name, key, status, code);
                 tokens.reject(key, &token, &mend);
                 Err(attempted(Outcome::Denied { status }, format!("{note}: {mend}")))
             }
@@ -247,15 +255,15 @@ impl On<'_> {
             | Outcome::OurFault) => Err(attempted(outcome, note)),
         }
     }
+}
 
-    fn mend(&self, key: &CredentialKey, status: u16, code: Option<i64>) -> String {
-        match (status, code) {
-            (300..400, _) | (404, None) => {
-                format!("the address does not lead to SIGNL4; check `base_url` of [signl4.{}]", self.name)
-            }
-            (407, _) => "the HTTP proxy wants credentials".to_owned(),
-            _ => format!("SIGNL4 does not take {key}; copy it anew from the SIGNL4 portal"),
+fn mend(name: &TeamName, key: &CredentialKey, status: u16, code: Option<i64>) -> String {
+    match (status, code) {
+        (300..400, _) | (404, None) => {
+            format!("the address does not lead to SIGNL4; check `base_url` of [signl4.{name}]")
         }
+        (407, _) => "the HTTP proxy wants credentials".to_owned(),
+        _ => format!("SIGNL4 does not take {key}; copy it anew from the SIGNL4 portal"),
     }
 }
 

@@ -83,6 +83,7 @@ pub fn parse(body: &[u8], received_at: Timestamp, own_user_id: Option<&str>) -> 
         person,
         alert_id: alert.text("id").map(|id| cut(&id, NAME_CHARS)),
         note: root.object("annotation").text("message").map(|note| cut(&note, NOTE_CHARS)),
+        polled: false,
     };
     Ok(Signl4Parsed::Ours { page, change })
 }

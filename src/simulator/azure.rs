@@ -81,6 +81,7 @@ pub struct TokenError {
 /// What the documentation leaves open, and what a test wants to vary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "these are switches, each of its own")]
 pub struct Knobs {
     /// `expires_in` of new tokens.
     pub token_seconds: u64,
@@ -99,6 +100,12 @@ pub struct Knobs {
     pub jwks_uri: Option<String>,
     /// With `includeContext`, the context stands one level deeper, as in Azure Resource Graph.
     pub nested_context: bool,
+    /// Where the list leaves fields out, and writes others as text.
+    pub sparse: bool,
+    /// An alert that is asked for alone comes without its context.
+    pub context_only_in_lists: bool,
+    /// Lists a minute and subscription; more are refused with 429.
+    pub lists_per_minute: u32,
     /// A principal may ask for its own permissions.
     pub permissions_readable: bool,
 }
@@ -116,6 +123,9 @@ impl Default for Knobs {
             next_link_base: None,
             jwks_uri: None,
             nested_context: false,
+            sparse: false,
+            context_only_in_lists: false,
+            lists_per_minute: 100,
             permissions_readable: true,
         }
     }
@@ -146,6 +156,8 @@ pub struct State {
     pub knobs: Knobs,
     pub platform: Platform,
     tokens: BTreeMap<String, Token>,
+    /// When each subscription was listed, for the limit.
+    listed: BTreeMap<String, Vec<Timestamp>>,
     /// What Entra signs with, the newest last; made when first needed.
     keys: Vec<SigningKey>,
 }
@@ -230,6 +242,7 @@ impl Service for Azure {
             | Operation::ReadUser
             | Operation::PagedAlerts
             | Operation::ReadAlert
+            | Operation::AlertDetails
             | Operation::Acknowledge
             | Operation::Close
             | Operation::Annotate

@@ -34,6 +34,7 @@ pub enum Operation {
     ReadUser,
     PagedAlerts,
     ReadAlert,
+    AlertDetails,
     Acknowledge,
     Close,
     Annotate,

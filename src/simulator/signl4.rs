@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use actions::ActionError;
-pub use alert::{Alert, AlertStatus, Annotation, Event, EventStatus, Habit, Hook, Person, Scenario, Team};
+pub use alert::{
+    Alert, AlertStatus, Annotation, Entry, EntryKind, Event, EventStatus, Habit, Hook, Person, Scenario, Team,
+};
 pub use throttle::Limits;
 
 use super::calls::{Answer, Asked, Call, Operation, append};
@@ -76,6 +78,10 @@ pub struct Knobs {
     pub note_in: NoteIn,
     /// Real time between the 201 of an event and its effect.
     pub processing_ms: u64,
+    /// Enumerations in REST answers are words or text with a number in it.
+    pub enums_as_text: bool,
+    /// The details of an alert cannot be read.
+    pub without_details: bool,
     /// REST reads of alerts without `userId` are refused.
     pub user_id_required: bool,
     /// With `multi_ack`, an event goes out for each acknowledgement, not only for the last that was needed.
@@ -93,6 +99,8 @@ impl Default for Knobs {
             system_user: SystemUser::default(),
             note_in: NoteIn::default(),
             processing_ms: 0,
+            enums_as_text: false,
+            without_details: false,
             user_id_required: false,
             each_acknowledgement: true,
             close_needs_acknowledgement: false,
@@ -237,6 +245,7 @@ impl Service for Signl4 {
             | Operation::ReadUser
             | Operation::PagedAlerts
             | Operation::ReadAlert
+            | Operation::AlertDetails
             | Operation::Acknowledge
             | Operation::Close
             | Operation::Annotate

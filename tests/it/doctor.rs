@@ -123,6 +123,7 @@ async fn all_is_well_and_nobody_is_paged() {
         ("ready", "running bridge"),
         ("destinations", "running bridge"),
         ("credentials", "running bridge"),
+        ("polls", "running bridge"),
         ("deliveries", "running bridge"),
         ("last_webhook", "azure.contoso"),
         ("last_webhook", "signl4.ops"),

@@ -7,9 +7,12 @@ use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric};
 
 use crate::town::{Plan, Town};
 
+mod catching_up;
 mod lists;
+mod many;
 mod portal;
 mod raises;
+mod signl4;
 
 const MINUTE: Duration = Duration::from_mins(1);
 

@@ -14,12 +14,7 @@ use crate::lenient::{self, Object};
 /// `None` if the body is no list.
 pub(super) fn list(body: &[u8], arm: &str) -> Option<Listed> {
     let mut value = lenient::read(body).ok()?;
-    let entries = match value.get_mut("value").map(Value::take) {
-        Some(Value::Array(entries)) => entries,
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) | None => {
-            return None;
-        }
-    };
+    let entries = std::mem::take(value.get_mut("value")?.as_array_mut()?);
     let count = entries.len();
     let readings: Vec<Listing> = entries
         .into_iter()

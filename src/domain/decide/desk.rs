@@ -187,6 +187,7 @@ impl<'a> Desk<'a> {
             closed_at: None,
             changed_at: None,
             nobody_on_duty: false,
+            told: Vec::new(),
             title: "A digest that gathers".to_owned(),
             severity: None,
             rule: None,

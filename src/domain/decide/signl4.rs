@@ -8,8 +8,8 @@ use super::desk::Desk;
 use super::digests;
 use crate::domain::delivery::{AzureState, CallKind};
 use crate::domain::event::{Condition, Happened, Signl4Change, TimerKind};
-use crate::domain::id::{ExternalId, TeamName};
-use crate::domain::page::{Alert, Ending, Page, PageState, Phase};
+use crate::domain::id::{ExternalId, TeamName, digest};
+use crate::domain::page::{Alert, Ending, Page, PageState, Phase, TOLD, Told};
 use crate::domain::render::Rendered;
 use crate::domain::route::{CloseInAzure, SystemClose};
 use crate::domain::timestamp::Timestamp;
@@ -21,6 +21,10 @@ pub(super) fn changed(desk: &mut Desk<'_>, team: &TeamName, id: &ExternalId, cha
         return Reason::OtherAccount;
     }
     exists(desk, id, change);
+    if let (Some(note), Some(person), false) = (&change.note, &change.person, change.happened == Happened::Annotated) {
+        // A poll finds the note as an annotation of its own.
+        told_the_other_way(desk, id, change, &format!("{}: {note}", person.id));
+    }
     let reason = happened(desk, id, change);
     digests::spread(desk, change, reason);
     reason
@@ -36,7 +40,8 @@ fn happened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reas
         Happened::Acknowledged => acknowledged(desk, id, change),
         Happened::Closed => closed(desk, id, change),
         Happened::Reopened => reopened(desk, id, change),
-        Happened::Annotated => annotated(desk, change),
+        Happened::Annotated => annotated(desk, id, change),
+        Happened::Escalated if told_the_other_way(desk, id, change, "escalated") => Reason::Repeat,
         Happened::Escalated => {
             desk.comment("Escalated in SIGNL4: nobody acknowledged in time".to_owned());
             Reason::Escalated
@@ -251,12 +256,29 @@ fn closed_after(desk: &Desk<'_>, at: Timestamp) -> bool {
     desk.alert.as_ref().and_then(|alert| alert.closed_at).is_some_and(|closed_at| closed_at > at)
 }
 
-fn annotated(desk: &mut Desk<'_>, change: &Signl4Change) -> Reason {
+fn annotated(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let Some(note) = &change.note else { return Reason::NoConsequence };
     // Without a person it is our own annotation coming back.
     let Some(person) = &change.person else { return Reason::Confirmed };
+    if told_the_other_way(desk, id, change, &format!("{}: {note}", person.id)) {
+        return Reason::Repeat;
+    }
     desk.comment(format!("{} in SIGNL4: {note}", person.name));
     Reason::Annotated
+}
+
+/// Whether a poll has told what a webhook tells now, or the other way round: each tells a thing once.
+fn told_the_other_way(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change, what: &str) -> bool {
+    let Some(page) = desk.page_mut(id) else { return false };
+    let digest = digest(what.as_bytes());
+    if let Some(at) = page.told.iter().position(|told| told.digest == digest && told.polled != change.polled) {
+        page.told.remove(at);
+        return true;
+    }
+    page.told.push(Told { digest, polled: change.polled });
+    let beyond = page.told.len().saturating_sub(TOLD);
+    page.told.drain(..beyond);
+    false
 }
 
 fn nobody_on_duty(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {

@@ -198,6 +198,7 @@ impl World {
             person: by.map(|name| Person { id: format!("id of {name}"), name: name.to_owned() }),
             alert_id: Some("signl4 alert".to_owned()),
             note: (happened == Happened::Annotated).then(|| "on it".to_owned()),
+            polled: false,
         };
         self.hear(EventKind::Signl4 { team, page, change })
     }

@@ -42,7 +42,7 @@ fn shown(parsed: &Signl4Parsed) -> String {
     let mut out = String::new();
     match parsed {
         Signl4Parsed::Ours { page, change } => {
-            let Signl4Change { notification_id, happened, raised_at, person, alert_id, note } = change;
+            let Signl4Change { notification_id, happened, raised_at, person, alert_id, note, .. } = change;
             writeln!(out, "page:         {page}\nhappened:     {}\nraised at:    {raised_at}", happened.as_str())
                 .unwrap();
             let person = person.as_ref().map_or("none".to_owned(), |person| format!("{} ({})", person.name, person.id));

@@ -65,6 +65,9 @@ pub(super) fn answer(azure: &Azure, operation: Operation, asked: &Asked) -> Answ
     let result = azure.shared.change(|state| serve(state, operation, asked, &own));
     let answer = match result {
         Ok(body) => Answer::ok(&body),
+        Err(Refusal(status @ StatusCode::TOO_MANY_REQUESTS, code, message)) => {
+            refuse(status, code, &message).with("retry-after", "30".to_owned())
+        }
         Err(Refusal(status, code, message)) => {
             let answer = refuse(status, code, &message);
             if status == StatusCode::UNAUTHORIZED {
@@ -108,6 +111,7 @@ fn serve(state: &mut State, operation: Operation, asked: &Asked, own: &str) -> R
     };
     authorize(state, &caller, &route, action)?;
     if operation == Operation::ListAlerts {
+        list::throttle(state, &route, asked.at)?;
         return list::list(state, asked, &route.scope, own);
     }
     let id = route.tail.first().copied().unwrap_or_default().to_lowercase();
@@ -123,7 +127,8 @@ fn serve(state: &mut State, operation: Operation, asked: &Asked, own: &str) -> R
         return Ok(history(alert));
     }
     if operation == Operation::GetAlert {
-        return Ok(show(alert, &Shown { context: Some(knobs.nested_context), ..Shown::of(asked) }));
+        let context = (!knobs.context_only_in_lists).then_some(knobs.nested_context);
+        return Ok(show(alert, &Shown { context, ..Shown::of(asked) }));
     }
     let (new_state, comments) = requested_change(asked)?;
     if alert.state == new_state && knobs.same_state == SameState::Conflict {

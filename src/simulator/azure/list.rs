@@ -9,7 +9,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::alert::Alert;
-use super::arm::{Refusal, Shown, parse_range, show};
+use super::arm::{Refusal, Route, Shown, parse_range, show};
 use super::{Knobs, RangeOf, State};
 use crate::domain::timestamp::Timestamp;
 use crate::simulator::calls::Asked;
@@ -21,6 +21,32 @@ const DAY: Duration = Duration::from_hours(24);
 
 fn bad(message: String) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, "BadRequest", message)
+}
+
+/// <https://learn.microsoft.com/azure/azure-monitor/service-limits#alerts-api>
+pub(super) fn throttle(state: &mut State, route: &Route<'_>, now: Timestamp) -> Result<(), Refusal> {
+    let most = usize::try_from(state.knobs.lists_per_minute).unwrap_or(usize::MAX);
+    let listed = state.listed.entry(route.subscription.unwrap_or_default().to_lowercase()).or_default();
+    listed.retain(|at| now.since(*at) < Duration::from_mins(1));
+    if listed.len() >= most {
+        let message = "The number of requests for the subscription has exceeded the limit.".to_owned();
+        return Err(Refusal(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", message));
+    }
+    listed.push(now);
+    Ok(())
+}
+
+/// What an older service of Azure's may leave out or write as text.
+fn thin(alert: &mut Value) {
+    let Some(Value::Object(essentials)) = alert.pointer_mut("/properties/essentials") else { return };
+    for name in ["targetResourceName", "description", "sourceCreatedId", "signalType", "smartGroupId", "actionStatus"] {
+        essentials.remove(name);
+    }
+    for name in ["lastModifiedUserName", "monitorConditionResolvedDateTime"] {
+        essentials.insert(name.to_owned(), Value::Null);
+    }
+    let severity = essentials.get("severity").and_then(Value::as_str).map(|severity| severity.replace("Sev", ""));
+    essentials.insert("severity".to_owned(), json!(severity));
 }
 
 pub(super) fn list(state: &State, asked: &Asked, scope: &str, own: &str) -> Result<Value, Refusal> {
@@ -53,6 +79,9 @@ pub(super) fn list(state: &State, asked: &Asked, scope: &str, own: &str) -> Resu
         .map(|alert| {
             let mut alert = show(alert, &shown);
             select_essentials(&mut alert, select);
+            if state.knobs.sparse {
+                thin(&mut alert);
+            }
             alert
         })
         .collect();

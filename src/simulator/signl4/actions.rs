@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::alert::{Alert, AlertStatus, Annotation, Habit, Hook, Person, Team};
+use super::alert::{Alert, AlertStatus, Annotation, Entry, EntryKind, Habit, Hook, Person, Team};
 use super::outbound::{Cause, Notice};
 use super::{NoteIn, Signl4, State};
 use crate::domain::timestamp::Timestamp;
@@ -184,6 +184,7 @@ impl Signl4 {
         let notice = self.shared.change(|state| {
             let alert = state.alert_mut(alert).ok_or_else(|| ActionError::UnknownAlert(alert.to_owned()))?;
             alert.escalated = true;
+            alert.happened(EntryKind::AlertEscalatedToManager, None, now);
             alert.modified_at = now;
             Ok(Notice::of(alert, 202, alert.status.code(), Cause::Event))
         })?;
@@ -339,6 +340,13 @@ fn apply(
         | (Change::UndoAcknowledge, AlertStatus::Open | AlertStatus::Closed)
         | (Change::UndoClose, AlertStatus::Open | AlertStatus::Acknowledged) => return Err(against),
     }
+    let kind = match change {
+        Change::Acknowledge => EntryKind::AlertAcknowledged,
+        Change::Close => EntryKind::AlertClosed,
+        Change::UndoAcknowledge => EntryKind::AlertAcknowledgeUndo,
+        Change::UndoClose => EntryKind::AlertCloseUndo,
+    };
+    alert.happened(kind, person, now);
     alert.modified_at = now;
     Ok(complete)
 }
@@ -346,6 +354,8 @@ fn apply(
 fn note(alert: &mut Alert, text: &str, by: Option<String>, now: Timestamp) -> Annotation {
     let annotation = Annotation { id: Uuid::new_v4().to_string(), text: text.to_owned(), by, at: now };
     alert.annotations.push(annotation.clone());
+    let Annotation { id, text, by, at } = annotation.clone();
+    alert.timeline.push(Entry { id, kind: EntryKind::Annotation, at, by, text: Some(text) });
     alert.modified_at = now;
     annotation
 }

@@ -102,6 +102,42 @@ impl Scenario {
     }
 }
 
+/// `entrytype` of an entry of the timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum EntryKind {
+    AlertOpened,
+    AlertAcknowledged,
+    Annotation,
+    AlertClosed,
+    AlertAcknowledgeUndo,
+    AlertCloseUndo,
+    AlertEscalatedToManager,
+}
+
+impl EntryKind {
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::AlertOpened => 1,
+            Self::AlertAcknowledged => 2,
+            Self::Annotation => 3,
+            Self::AlertClosed => 5,
+            Self::AlertAcknowledgeUndo => 6,
+            Self::AlertCloseUndo => 7,
+            Self::AlertEscalatedToManager => 9,
+        }
+    }
+}
+
+/// One entry of an alert's timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    pub id: String,
+    pub kind: EntryKind,
+    pub at: Timestamp,
+    pub by: Option<String>,
+    pub text: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Annotation {
     pub id: String,
@@ -133,6 +169,8 @@ pub struct Alert {
     pub nobody_on_duty: bool,
     pub escalated: bool,
     pub annotations: Vec<Annotation>,
+    /// What happened, oldest first.
+    pub timeline: Vec<Entry>,
     pub created_at: Timestamp,
     pub modified_at: Timestamp,
     pub acknowledged_at: Option<Timestamp>,
@@ -142,6 +180,11 @@ pub struct Alert {
 }
 
 impl Alert {
+    pub(super) fn happened(&mut self, kind: EntryKind, by: Option<&str>, at: Timestamp) {
+        let id = Uuid::new_v4().to_string();
+        self.timeline.push(Entry { id, kind, at, by: by.map(str::to_owned), text: None });
+    }
+
     /// The texts of all annotations, oldest first.
     pub fn notes(&self) -> Vec<&str> {
         self.annotations.iter().map(|annotation| annotation.text.as_str()).collect()

@@ -9,7 +9,9 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::alert::{Alert, AlertStatus, Event, EventStatus, Scenario, new_id};
+use uuid::Uuid;
+
+use super::alert::{Alert, AlertStatus, Entry, EntryKind, Event, EventStatus, Scenario, new_id};
 use super::outbound::{Cause, Notice};
 use super::{NewAgain, Signl4, State, rest};
 use crate::domain::timestamp::Timestamp;
@@ -192,10 +194,12 @@ fn take_effect(state: &mut State, event_id: &str, now: Timestamp) -> (Vec<Notice
                 alert.modified_at = now;
                 if closes {
                     alert.status = AlertStatus::Closed;
+                    alert.happened(EntryKind::AlertClosed, None, now);
                     alert.closed_at = Some(now);
                     done.closed_alerts.push(alert.id.clone());
                 } else {
                     alert.status = AlertStatus::Acknowledged;
+                    alert.happened(EntryKind::AlertAcknowledged, None, now);
                     alert.acknowledged_at = Some(now);
                     done.acknowledged_alerts.push(alert.id.clone());
                 }
@@ -253,6 +257,13 @@ fn raise(state: &State, event: &Event, external_id: Option<String>, now: Timesta
         nobody_on_duty: on_duty == 0 && scenario != Scenario::Emergency,
         escalated: false,
         annotations: Vec::new(),
+        timeline: vec![Entry {
+            id: Uuid::new_v4().to_string(),
+            kind: EntryKind::AlertOpened,
+            at: now,
+            by: None,
+            text: None,
+        }],
         created_at: now,
         modified_at: now,
         acknowledged_at: None,

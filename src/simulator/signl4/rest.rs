@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::actions::{ActionError, Change};
-use super::alert::{Alert, AlertStatus, Event, Person, Scenario};
+use super::alert::{Alert, AlertStatus, Entry, Event, Person, Scenario};
 use super::inbound;
 use super::outbound::ticks;
 use super::{Signl4, State};
@@ -24,6 +24,7 @@ pub(super) fn operation(asked: &Asked) -> Option<Operation> {
         (Method::GET, ["users", _]) => Some(Operation::ReadUser),
         (Method::POST, ["alerts", "paged"]) => Some(Operation::PagedAlerts),
         (Method::GET, ["alerts", _]) => Some(Operation::ReadAlert),
+        (Method::GET, ["alerts", _, "details"]) => Some(Operation::AlertDetails),
         (Method::POST, ["alerts", _, "acknowledge"]) => Some(Operation::Acknowledge),
         (Method::POST, ["alerts", _, "close"]) => Some(Operation::Close),
         (Method::POST, ["alerts", _, "annotate"]) => Some(Operation::Annotate),
@@ -56,6 +57,7 @@ pub(super) fn answer(signl4: &Signl4, operation: Operation, asked: &Asked) -> An
         Operation::ReadUser => signl4.read(|state| read_user(state, third(asked))),
         Operation::PagedAlerts => paged(signl4, asked),
         Operation::ReadAlert => read_alert(signl4, asked),
+        Operation::AlertDetails => details(signl4, asked),
         Operation::Acknowledge => change(signl4, asked, Change::Acknowledge),
         Operation::Close => change(signl4, asked, Change::Close),
         Operation::UndoAcknowledge => change(signl4, asked, Change::UndoAcknowledge),
@@ -208,6 +210,44 @@ fn read_alert(signl4: &Signl4, asked: &Asked) -> Answer {
     })
 }
 
+/// `AlertDetails`: the alert with its timeline.
+fn details(signl4: &Signl4, asked: &Asked) -> Answer {
+    if let Some(refusal) = needs_user(signl4, asked) {
+        return refusal;
+    }
+    let id = third(asked);
+    signl4.read(|state| match state.alerts.iter().find(|alert| alert.id == id) {
+        Some(_) if state.knobs.without_details => {
+            error(StatusCode::FORBIDDEN, 403, "Authorization failed.", "The key cannot read details.")
+        }
+        Some(alert) => {
+            let mut body = info(state, alert);
+            if let Value::Object(body) = &mut body {
+                body.insert("parameters".to_owned(), json!([]));
+                body.insert("escalations".to_owned(), json!([]));
+                let entries: Vec<Value> = alert.timeline.iter().map(|entry| timeline_entry(state, entry)).collect();
+                body.insert("timelineEntries".to_owned(), json!(entries));
+            }
+            Answer::ok(&body)
+        }
+        None => refuse(&ActionError::UnknownAlert(id.to_owned())),
+    })
+}
+
+fn timeline_entry(state: &State, entry: &Entry) -> Value {
+    let kind = if state.knobs.enums_as_text { json!(entry.kind) } else { json!(entry.kind.code()) };
+    let mut value = json!({ "id": entry.id, "entrytype": kind, "timestamp": ticks(entry.at), "order": 0 });
+    if let Value::Object(value) = &mut value {
+        if let Some(by) = &entry.by {
+            value.insert("userId".to_owned(), json!(by));
+        }
+        if let Some(text) = &entry.text {
+            value.insert("text".to_owned(), json!(text));
+        }
+    }
+    value
+}
+
 fn change(signl4: &Signl4, asked: &Asked, change: Change) -> Answer {
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     let Some(uid) = body.get("uid").and_then(Value::as_str) else {
@@ -322,7 +362,7 @@ fn info(state: &State, alert: &Alert) -> Value {
         "requiredAcknowledgements": alert.required_acknowledgements,
         "lastModified": ticks(alert.modified_at),
         "status": {
-            "statusCode": alert.status.code(),
+            "statusCode": if state.knobs.enums_as_text { json!(alert.status.code().to_string()) } else { json!(alert.status.code()) },
             "alertDeliveryStatus": { "alertId": alert.id, "statusCode": if alert.nobody_on_duty { 30 } else { 6 } },
         },
         "history": {

@@ -36,7 +36,7 @@ async fn more_events_than_may_wait_are_turned_away_and_the_rest_is_stored() {
     let asked: Vec<_> = (0..5_000).map(one).collect();
     // The last to be asked has been refused, or counted.
     let standing = loop {
-        let standing = town.bridge.store.soundness();
+        let standing = town.bridge.store.standing();
         let refused = asked.iter().filter(|task| task.is_finished()).count();
         if refused + standing.waiting_events == 5_000 {
             break standing;
@@ -55,7 +55,7 @@ async fn more_events_than_may_wait_are_turned_away_and_the_rest_is_stored() {
     }
     assert_eq!((stored, refused), (4_096, 904));
     assert_eq!(town.bridge.store.events(10_000).await.unwrap().len(), 4_096);
-    let standing = town.bridge.store.soundness();
+    let standing = town.bridge.store.standing();
     assert_eq!((standing.waiting_events, standing.waiting_bytes), (0, 0));
     town.close().await;
 }

@@ -223,6 +223,35 @@ async fn the_context_may_lie_deeper_or_be_missing_from_the_alert_alone() {
 }
 
 #[tokio::test]
+async fn an_alert_that_comes_alone_without_its_context_is_found_in_a_list_with_it() {
+    let town = behind_a_firewall().await;
+    town.scene.azure.knobs(|knobs| knobs.context_only_in_lists = true);
+    let alert = town.scene.azure.fire(cpu()).unwrap();
+    town.poll_after(MINUTE).await;
+    assert!(town.page(&alert).title.contains("97.4"), "{}", town.page(&alert).title);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn fields_that_are_missing_and_numbers_that_are_text_cost_no_page() {
+    let town = behind_a_firewall().await;
+    town.scene.azure.knobs(|knobs| {
+        knobs.sparse = true;
+        knobs.next_link_with_port = true;
+    });
+    let alert = town.scene.azure.fire(cpu()).unwrap();
+    town.poll_after(MINUTE).await;
+    assert!(town.page(&alert).title.starts_with("Sev1 "), "{}", town.page(&alert).title);
+    town.scene.azure.set_state(&alert, AlertState::Acknowledged, "anna@example.com", "").unwrap();
+    town.poll_after(MINUTE).await;
+    assert_eq!(town.page(&alert).status, AlertStatus::Acknowledged);
+    town.scene.azure.resolve(&alert).unwrap();
+    town.poll_after(MINUTE).await;
+    assert_eq!(town.page(&alert).status, AlertStatus::Closed);
+    town.close().await;
+}
+
+#[tokio::test]
 async fn a_role_taken_away_and_given_back_loses_nothing() {
     let town = behind_a_firewall().await;
     set_role(&town.scene, None);

@@ -130,6 +130,7 @@ impl Day {
             person: person.then(|| Person { id: "jane".to_owned(), name: "Jane Doe".to_owned() }),
             alert_id: None,
             note: None,
+            polled: false,
         };
         self.mail.push(EventKind::Signl4 { team, page: page.clone(), change });
     }

@@ -356,6 +356,7 @@ impl State {
                     person,
                     alert_id: None,
                     note: None,
+                    polled: false,
                 };
                 EventKind::Signl4 { team: known.team.clone(), page: signl.id.clone(), change }
             }

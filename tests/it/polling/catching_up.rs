@@ -1,0 +1,182 @@
+//! Catching up: the bridge was down, answered 503, or half of all webhooks never arrived.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use signl4_azure_bridge::simulator::azure::AlertState;
+use signl4_azure_bridge::simulator::scene::{JANE, JOHN};
+use signl4_azure_bridge::simulator::signl4::AlertStatus;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::{MINUTE, cpu, disk, metrics};
+use crate::town::{Plan, Town};
+
+/// What the bridge logs on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    fn lines(&self, part: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test]
+async fn after_an_outage_what_still_fires_is_paged_and_what_resolved_ends() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let town = Town::new().await;
+    let before = town.scene.azure.fire(cpu()).unwrap();
+    town.settle().await;
+    town.poll().await;
+
+    // Down for ten minutes: nobody is there to be called.
+    town.scene.azure.remove_webhooks();
+    town.clock.advance(MINUTE * 2);
+    let fires = town.scene.azure.fire(disk()).unwrap();
+    let over = town.scene.azure.fire(disk()).unwrap();
+    town.clock.advance(MINUTE * 6);
+    town.scene.azure.resolve(&before).unwrap();
+    town.scene.azure.resolve(&over).unwrap();
+    town.clock.advance(MINUTE * 2);
+    let town = town.restart().await;
+    town.poll().await;
+    town.page(&fires);
+    assert_eq!(town.pages(&over).len(), 0, "what was over again wakes nobody");
+    assert_eq!(town.page(&before).status, AlertStatus::Closed);
+    let told = log.lines("has caught up");
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in
+        ["was not running", "outage_seconds=600", "recovered=3", "paged=1", "resolved=2", "oldest_late_seconds=480"]
+    {
+        assert!(told[0].contains(part), "{part} in {}", told[0]);
+    }
+    assert!(metrics(&town).await.contains("rule=\"Disk almost full\",why=\"gap\"} 1"));
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_restart_within_azures_patience_is_no_outage() {
+    let town = Town::new().await;
+    town.poll().await;
+    town.scene.azure.remove_webhooks();
+    let alert = town.scene.azure.fire(cpu()).unwrap();
+    town.clock.advance(Duration::from_secs(70));
+    let town = town.restart().await;
+    town.poll().await;
+    assert_eq!(town.pages(&alert).len(), 0, "its rule has never called, and Azure had patience enough");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn what_fired_while_webhooks_were_answered_503_is_paged() {
+    let town = Town::new().await;
+    town.poll().await;
+    // Whoever stops the listener's store: the handler answers 503 while it says that it is stopping.
+    let stopping = |is: bool| town.bridge.stopping.store(is, std::sync::atomic::Ordering::SeqCst);
+    town.scene.azure.webhooks().hold();
+    let alert = town.scene.azure.fire(cpu()).unwrap();
+    let body = town.scene.azure.webhook_body(&alert).unwrap().to_string();
+    stopping(true);
+    for wait in [0, 5, 20, 5, 40, 5] {
+        town.clock.advance(Duration::from_secs(wait));
+        assert_eq!(town.post(&town.azure_url(), body.clone()).await.status(), 503);
+    }
+    stopping(false);
+    town.poll_after(MINUTE).await;
+    town.page(&alert);
+    assert!(metrics(&town).await.contains("why=\"gap\"} 1"));
+    town.scene.azure.webhooks().release(signl4_azure_bridge::simulator::outbox::Order::AsHeld).await;
+    town.settle().await;
+    town.page(&alert);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn with_a_random_half_of_all_webhooks_lost_both_sides_agree() {
+    for seed in [1, 7, 42] {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let edit: fn(String) -> String = |toml| {
+            format!("{toml}\npoll = \"1m\"\n").replacen("[azure.contoso]", "[azure.contoso]\npoll_raises = \"all\"", 1)
+        };
+        let town = Town::with(Plan { edit, ..Plan::default() }).await;
+        town.poll().await;
+        let mut alerts: Vec<String> = Vec::new();
+        for _ in 0..60 {
+            town.scene.azure.webhooks().lose_next(u32::from(chance.bool()));
+            town.scene.signl4.webhooks().lose_next(u32::from(chance.bool()));
+            town.clock.advance(Duration::from_secs(chance.u64(5..70)));
+            let some = (!alerts.is_empty()).then(|| alerts[chance.usize(0..alerts.len())].clone());
+            match (chance.u32(0..8), some) {
+                (0 | 1, _) | (_, None) => alerts.push(town.scene.azure.fire(cpu()).unwrap()),
+                (2, Some(alert)) => drop(town.scene.azure.resolve(&alert)),
+                (3, Some(alert)) => {
+                    let state = [AlertState::Acknowledged, AlertState::Closed][chance.usize(0..2)];
+                    // In the portal people do not take back what others did on the phone; `portal.rs` shows that.
+                    if town.azure_state(&alert) == AlertState::New {
+                        town.scene.azure.set_state(&alert, state, "anna@example.com", "").unwrap();
+                    }
+                }
+                (what, Some(alert)) => {
+                    let open = town.pages(&alert).into_iter().next_back();
+                    let Some(page) = open else { continue };
+                    match what {
+                        4 | 5 => drop(town.scene.signl4.acknowledge(&page.id, JANE, None)),
+                        6 => drop(town.scene.signl4.unacknowledge(&page.id, JANE)),
+                        _ => drop(town.scene.signl4.close(&page.id, JOHN, None)),
+                    }
+                }
+            }
+            town.settle().await;
+            if chance.u32(0..3) == 0 {
+                town.poll().await;
+            }
+        }
+        town.scene.azure.webhooks().lose_next(0);
+        town.scene.signl4.webhooks().lose_next(0);
+        for _ in 0..6 {
+            town.poll_after(MINUTE).await;
+        }
+        for alert in &alerts {
+            let azure = town.scene.azure.alert(alert).unwrap();
+            let pages = town.pages(alert);
+            let resolved = azure.resolved_at.is_some();
+            for page in &pages {
+                let agree = match (azure.state, page.status) {
+                    // A page that Azure's Resolved has ended agrees with any state.
+                    (_, AlertStatus::Closed) if resolved => true,
+                    (AlertState::New, AlertStatus::Open) | (AlertState::Acknowledged, AlertStatus::Acknowledged) => {
+                        !resolved
+                    }
+                    (AlertState::Closed, AlertStatus::Closed) => true,
+                    (_, AlertStatus::Closed) => pages.len() > 1,
+                    _ => false,
+                };
+                assert!(agree, "seed {seed}: {:?} resolved {resolved}, but the page is {:?}", azure.state, page.status);
+            }
+            assert!(!pages.is_empty() || resolved || azure.state != AlertState::New, "seed {seed}: nobody was paged");
+        }
+        town.close().await;
+    }
+}
