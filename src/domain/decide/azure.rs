@@ -60,12 +60,16 @@ fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notifi
             }
         }
     }
+    let before = desk.alert.take();
     desk.alert = Some(Alert {
         condition: Condition::Fired,
         resolved_at: None,
         azure: Ledger { seen: Some(AzureState::New), wanted: None },
         ..heard(desk, connection, notification)
     });
+    if let Some(before) = before {
+        desk.fires_anew(&before);
+    }
     let chosen: Vec<&Route> = desk.rules.matching(connection, notification);
     if let Some(thread) = thread {
         if thread.step == Step::Ends {
