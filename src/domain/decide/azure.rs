@@ -215,6 +215,7 @@ fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &P
         windows: Vec::new(),
         body: Some(raise_body(rendered, &id, plan.service, plan.scenario)),
         created_at: desk.now,
+        ended_at: None,
     });
     id
 }
@@ -265,6 +266,7 @@ pub(super) fn page_again(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
         window: None,
         body: Some(still_firing(body, &new, span)),
         created_at: desk.now,
+        ended_at: None,
         ..page.clone()
     });
     if let Some(old) = desk.page_mut(id) {

@@ -189,6 +189,7 @@ impl<'a> Desk<'a> {
             windows: Vec::new(),
             body: None,
             created_at: self.now,
+            ended_at: None,
         });
         self.ring_after(&id, TimerKind::DigestDue, gathers);
         Some(key)
@@ -209,8 +210,10 @@ impl<'a> Desk<'a> {
         if held {
             self.cancelled.push(id.clone());
         }
+        let now = self.now;
         if let Some(page) = self.page_mut(id) {
             page.phase = Phase::Ended { why };
+            page.ended_at = page.ended_at.or(Some(now));
             // What a person closed may be paged again.
             if why != Ending::ClosedByPerson || page.policy.page_again.is_none() {
                 page.body = None;

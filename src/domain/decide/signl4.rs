@@ -81,6 +81,7 @@ fn late(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) {
 fn found_open(desk: &mut Desk<'_>, id: &ExternalId) {
     let Some(page) = desk.page_mut(id) else { return };
     page.phase = page.in_view();
+    page.ended_at = None;
     page.closed_by = None;
     page.signl4.happened(if page.acknowledged_by.is_some() { PageState::Acknowledged } else { PageState::Open });
     let acted_at = page.changed_at;
@@ -145,7 +146,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         match policy.system_close {
             SystemClose::Close if policy.close_in_azure != CloseInAzure::Never => {
                 desk.change_azure(AzureState::Closed, &words);
-                end_pages(desk, None);
+                end_pages(desk, None, None);
             }
             // Azure stays as it is, unless another page lives and none that does is acknowledged.
             SystemClose::Close | SystemClose::Comment if others => follow_people(desk, words, true),
@@ -154,6 +155,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         return Reason::WithoutPerson;
     };
     let repeat = page.closed_by.is_some() && page.signl4.settled() == Some(PageState::Closed);
+    let ended_at = page.ended_at;
     page.signl4.happened(PageState::Closed);
     page.changed_at = Some(change.raised_at);
     page.closed_by = Some(person.name.clone());
@@ -170,7 +172,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         alert.closed_at = alert.closed_at.max(Some(change.raised_at));
     }
     // A close applies to every page on which nothing has happened since.
-    end_pages(desk, Some(change.raised_at));
+    end_pages(desk, Some(change.raised_at), ended_at);
     follow_people(desk, with_note(&format!("Closed by {} in SIGNL4", person.name), change), !repeat);
     if repeat { Reason::Repeat } else { Reason::Closed }
 }
@@ -196,6 +198,7 @@ fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reas
     } else {
         page.signl4.happened(PageState::Open);
         page.phase = page.in_view();
+        page.ended_at = None;
         // Our own unsent acknowledgement or resolve would undo what the person just did.
         desk.supersede(id, |call| matches!(call.kind(), CallKind::Acknowledge | CallKind::Resolve));
     }
@@ -235,12 +238,14 @@ fn follow_people(desk: &mut Desk<'_>, words: String, news: bool) {
     }
 }
 
-/// Ends the other live pages of the alert, all or those on which nothing has happened since.
-fn end_pages(desk: &mut Desk<'_>, since: Option<Timestamp>) {
+/// Ends the other live pages of the alert, all or those on which nothing has happened since. `ended_at`: when the closed
+/// page had ended before we heard of the close. What came after that is another matter.
+fn end_pages(desk: &mut Desk<'_>, since: Option<Timestamp>, ended_at: Option<Timestamp>) {
     for id in desk.live() {
-        let acted_since =
-            desk.page(&id).and_then(|page| page.changed_at).zip(since).is_some_and(|(at, since)| at > since);
-        if !acted_since {
+        let Some(page) = desk.page(&id) else { continue };
+        let acted_since = page.changed_at.zip(since).is_some_and(|(at, since)| at > since);
+        let came_later = ended_at.is_some_and(|ended_at| page.created_at >= ended_at);
+        if !acted_since && !came_later {
             desk.withdraw(&id, Ending::ClosedElsewhere);
         }
     }

@@ -28,6 +28,20 @@ fn a_persons_close_closes_azure_and_the_other_pages() {
 }
 
 #[test]
+fn a_close_that_is_heard_late_ends_no_page_of_a_later_firing() {
+    let mut world = World::one_team().paged();
+    world.now = at(60);
+    world.resolved(0);
+    world.now = at(600);
+    world.fired(600);
+    world.deliver();
+    assert_eq!(world.signl4(1, Happened::Closed, Some("Jane Doe"), 50), Reason::Closed);
+    assert_eq!((world.phase(2), world.azure()), (Phase::Raised, AzureState::New));
+    world.signl4(2, Happened::Closed, Some("Jane Doe"), 610);
+    assert_eq!(world.azure(), AzureState::Closed);
+}
+
+#[test]
 fn unsent_state_changes_give_way_to_newer_ones_and_keep_their_words() {
     let mut world = World::one_team().paged();
     world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
