@@ -161,10 +161,16 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
     page.closed_by = Some(person.name.clone());
     desk.confirm(id, CallKind::Resolve);
     desk.supersede(id, |_| true);
-    if desk.page(id).is_some_and(|page| !page.is_ended()) {
+    if let Some(page) = desk.page(id).filter(|page| !page.is_ended()).cloned() {
         desk.end(id, Ending::ClosedByPerson);
-        let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
-        if let Some(span) = policy.page_again.filter(|_| fires) {
+        let firing = desk.alert.as_ref().filter(|alert| alert.condition == Condition::Fired);
+        if firing.and_then(|alert| alert.fired_at).is_some_and(|at| at > change.raised_at && at > page.created_at) {
+            // It fired anew after the close and before we heard of that: nobody has been told.
+            if let Some(closed) = desk.page_mut(id) {
+                closed.body = page.body;
+            }
+            desk.ring(id, TimerKind::PageAgain);
+        } else if let Some(span) = policy.page_again.filter(|_| firing.is_some()) {
             desk.ring_after(id, TimerKind::PageAgain, span);
         }
     }
