@@ -245,7 +245,7 @@ pub(super) fn replace_page(desk: &mut Desk<'_>, id: &ExternalId, rendered: &Rend
 pub(super) fn page_again(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
     let Some(page) = desk.page(id).cloned() else { return Reason::TimerVoid };
     let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
-    let closed = matches!(page.phase, Phase::Ended { why: Ending::ClosedByPerson });
+    let closed = matches!(page.phase, Phase::Ended { why: Ending::ClosedByPerson | Ending::ClosedBySystem });
     let has_it = desk.pages.iter().any(|other| other.team == page.team && !other.is_ended());
     let Some(body) = page.body.clone().filter(|_| fires && closed && !has_it) else { return Reason::TimerVoid };
     let number = desk.pages.iter().map(|page| page.number).max().unwrap_or(0).saturating_add(1);

@@ -141,7 +141,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
         page.signl4.happened(PageState::Closed);
         desk.supersede(id, |_| true);
-        desk.end(id, Ending::ClosedBySystem);
+        end_closed(desk, id, Ending::ClosedBySystem, change.raised_at);
         let words = with_note("Closed in SIGNL4 without a person", change);
         match policy.system_close {
             SystemClose::Close if policy.close_in_azure != CloseInAzure::Never => {
@@ -161,16 +161,10 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
     page.closed_by = Some(person.name.clone());
     desk.confirm(id, CallKind::Resolve);
     desk.supersede(id, |_| true);
-    if let Some(page) = desk.page(id).filter(|page| !page.is_ended()).cloned() {
-        desk.end(id, Ending::ClosedByPerson);
-        let firing = desk.alert.as_ref().filter(|alert| alert.condition == Condition::Fired);
-        if firing.and_then(|alert| alert.fired_at).is_some_and(|at| at > change.raised_at && at > page.created_at) {
-            // It fired anew after the close and before we heard of that: nobody has been told.
-            if let Some(closed) = desk.page_mut(id) {
-                closed.body = page.body;
-            }
-            desk.ring(id, TimerKind::PageAgain);
-        } else if let Some(span) = policy.page_again.filter(|_| firing.is_some()) {
+    if desk.page(id).is_some_and(|page| !page.is_ended()) {
+        let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
+        let paged_again = end_closed(desk, id, Ending::ClosedByPerson, change.raised_at);
+        if let Some(span) = policy.page_again.filter(|_| fires && !paged_again) {
             desk.ring_after(id, TimerKind::PageAgain, span);
         }
     }
@@ -181,6 +175,22 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
     end_pages(desk, Some(change.raised_at), ended_at);
     follow_people(desk, with_note(&format!("Closed by {} in SIGNL4", person.name), change), !repeat);
     if repeat { Reason::Repeat } else { Reason::Closed }
+}
+
+/// Ends a page that was closed in SIGNL4. True: its alert fired anew after the close and before we heard of that, so that
+/// nobody has been told, and somebody is now.
+fn end_closed(desk: &mut Desk<'_>, id: &ExternalId, why: Ending, closed_at: Timestamp) -> bool {
+    let Some(page) = desk.page(id).cloned() else { return false };
+    desk.end(id, why);
+    let firing = desk.alert.as_ref().filter(|alert| alert.condition == Condition::Fired && !page.is_ended());
+    if !firing.and_then(|alert| alert.fired_at).is_some_and(|at| at > closed_at && at > page.created_at) {
+        return false;
+    }
+    if let Some(closed) = desk.page_mut(id) {
+        closed.body = page.body;
+    }
+    desk.ring(id, TimerKind::PageAgain);
+    true
 }
 
 fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
