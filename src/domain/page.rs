@@ -246,6 +246,9 @@ pub struct Page {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
     pub created_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
 }
 
 impl Page {
@@ -277,6 +280,7 @@ impl Page {
     pub fn revived(mut self, body: Value) -> Self {
         if matches!(self.phase, Phase::Ended { why: Ending::NotRaised }) {
             self.phase = Phase::Raising;
+            self.ended_at = None;
             self.signl4 = Ledger { seen: None, wanted: Some(PageState::Open) };
             self.body = Some(body);
         }

@@ -67,12 +67,16 @@ pub(super) fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notificati
             }
         }
     }
+    let before = desk.alert.take();
     desk.alert = Some(Alert {
         condition: Condition::Fired,
         resolved_at: None,
         azure: Ledger { seen: Some(AzureState::New), wanted: None },
         ..heard(desk, connection, notification)
     });
+    if let Some(before) = before {
+        desk.fires_anew(&before);
+    }
     let chosen: Vec<&Route> = desk.rules.matching(connection, notification);
     if let Some(thread) = thread {
         if thread.step == Step::Ends {
@@ -225,6 +229,7 @@ fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &P
         windows: Vec::new(),
         body: Some(raise_body(rendered, &id, plan.service, plan.scenario)),
         created_at: desk.now,
+        ended_at: None,
     });
     id
 }
@@ -254,7 +259,7 @@ pub(super) fn replace_page(desk: &mut Desk<'_>, id: &ExternalId, rendered: &Rend
 pub(super) fn page_again(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
     let Some(page) = desk.page(id).cloned() else { return Reason::TimerVoid };
     let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
-    let closed = matches!(page.phase, Phase::Ended { why: Ending::ClosedByPerson });
+    let closed = matches!(page.phase, Phase::Ended { why: Ending::ClosedByPerson | Ending::ClosedBySystem });
     let has_it = desk.pages.iter().any(|other| other.team == page.team && !other.is_ended());
     let Some(body) = page.body.clone().filter(|_| fires && closed && !has_it) else { return Reason::TimerVoid };
     let number = desk.pages.iter().map(|page| page.number).max().unwrap_or(0).saturating_add(1);
@@ -275,6 +280,7 @@ pub(super) fn page_again(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
         window: None,
         body: Some(still_firing(body, &new, span)),
         created_at: desk.now,
+        ended_at: None,
         ..page.clone()
     });
     if let Some(old) = desk.page_mut(id) {

@@ -9,7 +9,7 @@ use crate::domain::delivery::{AzureState, AzureTarget, Call, CallKind, Origin};
 use crate::domain::digest;
 use crate::domain::event::{Condition, TimerKind};
 use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, TeamName};
-use crate::domain::page::{Alert, Ending, Known, Ledger, OpenDelivery, Page, PageState, Phase};
+use crate::domain::page::{Alert, Ending, Known, Ledger, OpenDelivery, Page, PageState, Phase, UNSAID};
 use crate::domain::render::template::Fault;
 use crate::domain::route::{Comments, Policy, Rules};
 use crate::domain::timestamp::Timestamp;
@@ -196,6 +196,7 @@ impl<'a> Desk<'a> {
             windows: Vec::new(),
             body: None,
             created_at: self.now,
+            ended_at: None,
         });
         self.ring_after(&id, TimerKind::DigestDue, gathers);
         Some(key)
@@ -226,8 +227,10 @@ impl<'a> Desk<'a> {
         if held {
             self.cancelled.push(id.clone());
         }
+        let now = self.now;
         if let Some(page) = self.page_mut(id) {
             page.phase = Phase::Ended { why };
+            page.ended_at = page.ended_at.or(Some(now));
             // What a person closed may be paged again.
             if why != Ending::ClosedByPerson || page.policy.page_again.is_none() {
                 page.body = None;
@@ -384,6 +387,33 @@ impl<'a> Desk<'a> {
             comment => vec![Call::ChangeState { target, state, comment }],
         };
         (calls, seen)
+    }
+
+    /// The alert fires anew, and Azure shows it as New: what people did to it before was done to an episode that is over.
+    ///
+    /// Unsent changes are superseded, and their words wait for the next one. What may arrive after the new beginning is
+    /// taken back.
+    pub(super) fn fires_anew(&mut self, before: &Alert) {
+        let Some((mut alert, target)) = self.writable() else { return };
+        let landed_later = before.azure_modified_at.zip(alert.fired_at).is_some_and(|(at, fired)| at > fired);
+        let mut takes_back = landed_later && before.azure_state() != AzureState::New;
+        alert.unsaid.clone_from(&before.unsaid);
+        for open in &self.known.open {
+            let Call::ChangeState { comment, target: of, .. } = &open.call else { continue };
+            if of.key != alert.key {
+                continue;
+            }
+            takes_back |= open.leased || open.uncertain;
+            if !open.leased {
+                alert.unsaid.extend(comment.clone().filter(|_| alert.unsaid.len() < UNSAID));
+                self.finish(open.id, Finished::Superseded);
+            }
+        }
+        if takes_back {
+            alert.azure = Ledger { seen: None, wanted: Some(AzureState::New) };
+            self.owe(Call::ChangeState { target, state: AzureState::New, comment: None });
+        }
+        self.alert = Some(alert);
     }
 
     /// Owes a comment in Azure where comments alone are wanted and possible.

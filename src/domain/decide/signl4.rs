@@ -86,6 +86,7 @@ fn late(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) {
 fn found_open(desk: &mut Desk<'_>, id: &ExternalId) {
     let Some(page) = desk.page_mut(id) else { return };
     page.phase = page.in_view();
+    page.ended_at = None;
     page.closed_by = None;
     page.signl4.happened(if page.acknowledged_by.is_some() { PageState::Acknowledged } else { PageState::Open });
     let acted_at = page.changed_at;
@@ -145,12 +146,12 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
         page.signl4.happened(PageState::Closed);
         desk.supersede(id, |_| true);
-        desk.end(id, Ending::ClosedBySystem);
+        end_closed(desk, id, Ending::ClosedBySystem, change.raised_at);
         let words = with_note("Closed in SIGNL4 without a person", change);
         match policy.system_close {
             SystemClose::Close if policy.close_in_azure != CloseInAzure::Never => {
                 desk.change_azure(AzureState::Closed, &words);
-                end_pages(desk, None);
+                end_pages(desk, None, None);
             }
             // Azure stays as it is, unless another page lives and none that does is acknowledged.
             SystemClose::Close | SystemClose::Comment if others => follow_people(desk, words, true),
@@ -159,15 +160,16 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         return Reason::WithoutPerson;
     };
     let repeat = page.closed_by.is_some() && page.signl4.settled() == Some(PageState::Closed);
+    let ended_at = page.ended_at;
     page.signl4.happened(PageState::Closed);
     page.changed_at = Some(change.raised_at);
     page.closed_by = Some(person.name.clone());
     desk.confirm(id, CallKind::Resolve);
     desk.supersede(id, |_| true);
     if desk.page(id).is_some_and(|page| !page.is_ended()) {
-        desk.end(id, Ending::ClosedByPerson);
         let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
-        if let Some(span) = policy.page_again.filter(|_| fires) {
+        let paged_again = end_closed(desk, id, Ending::ClosedByPerson, change.raised_at);
+        if let Some(span) = policy.page_again.filter(|_| fires && !paged_again) {
             desk.ring_after(id, TimerKind::PageAgain, span);
         }
     }
@@ -175,9 +177,25 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         alert.closed_at = alert.closed_at.max(Some(change.raised_at));
     }
     // A close applies to every page on which nothing has happened since.
-    end_pages(desk, Some(change.raised_at));
+    end_pages(desk, Some(change.raised_at), ended_at);
     follow_people(desk, with_note(&format!("Closed by {} in SIGNL4", person.name), change), !repeat);
     if repeat { Reason::Repeat } else { Reason::Closed }
+}
+
+/// Ends a page that was closed in SIGNL4. True: its alert fired anew after the close and before we heard of that, so that
+/// nobody has been told, and somebody is now.
+fn end_closed(desk: &mut Desk<'_>, id: &ExternalId, why: Ending, closed_at: Timestamp) -> bool {
+    let Some(page) = desk.page(id).cloned() else { return false };
+    desk.end(id, why);
+    let firing = desk.alert.as_ref().filter(|alert| alert.condition == Condition::Fired && !page.is_ended());
+    if !firing.and_then(|alert| alert.fired_at).is_some_and(|at| at > closed_at && at > page.created_at) {
+        return false;
+    }
+    if let Some(closed) = desk.page_mut(id) {
+        closed.body = page.body;
+    }
+    desk.ring(id, TimerKind::PageAgain);
+    true
 }
 
 fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
@@ -201,6 +219,7 @@ fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reas
     } else {
         page.signl4.happened(PageState::Open);
         page.phase = page.in_view();
+        page.ended_at = None;
         // Our own unsent acknowledgement or resolve would undo what the person just did.
         desk.supersede(id, |call| matches!(call.kind(), CallKind::Acknowledge | CallKind::Resolve));
     }
@@ -240,12 +259,14 @@ fn follow_people(desk: &mut Desk<'_>, words: String, news: bool) {
     }
 }
 
-/// Ends the other live pages of the alert, all or those on which nothing has happened since.
-fn end_pages(desk: &mut Desk<'_>, since: Option<Timestamp>) {
+/// Ends the other live pages of the alert, all or those on which nothing has happened since. `ended_at`: when the closed
+/// page had ended before we heard of the close. What came after that is another matter.
+fn end_pages(desk: &mut Desk<'_>, since: Option<Timestamp>, ended_at: Option<Timestamp>) {
     for id in desk.live() {
-        let acted_since =
-            desk.page(&id).and_then(|page| page.changed_at).zip(since).is_some_and(|(at, since)| at > since);
-        if !acted_since {
+        let Some(page) = desk.page(&id) else { continue };
+        let acted_since = page.changed_at.zip(since).is_some_and(|(at, since)| at > since);
+        let came_later = ended_at.is_some_and(|ended_at| page.created_at >= ended_at);
+        if !acted_since && !came_later {
             desk.withdraw(&id, Ending::ClosedElsewhere);
         }
     }

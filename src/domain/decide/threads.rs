@@ -57,6 +57,11 @@ pub(super) fn joins(
         Step::Fires if thread.rank == 0 && desk.now.since(head.heard_at) > quiet => None,
         Step::Fires => {
             let worse = thread.rank > head.rank;
+            if worse {
+                // Whoever acknowledged what it was before has not seen this.
+                desk.change_azure(AzureState::New, "Worse than before: paged anew");
+            }
+            let head = desk.alert.clone()?;
             join(desk, connection, notification, head);
             if let Some(alert) = &mut desk.alert {
                 alert.rank = alert.rank.max(thread.rank);

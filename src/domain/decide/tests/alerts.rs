@@ -28,6 +28,31 @@ fn a_later_firing_is_a_new_episode_with_a_new_external_id() {
 }
 
 #[test]
+fn what_people_did_to_an_episode_is_not_done_to_the_next() {
+    let again = |sent: bool| {
+        let mut world = World::one_team().paged();
+        world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+        if sent {
+            world.begin(CallKind::ChangeState);
+        }
+        world.resolved(0);
+        world.fired(600);
+        world.owed()
+    };
+    assert_eq!(again(false), ["resolve ops", "raise ops"], "the unsent acknowledgement is superseded");
+    let taken_back = ["Acknowledged: Acknowledged by Jane Doe in SIGNL4", "resolve ops", "New: -", "raise ops"];
+    assert_eq!(again(true), taken_back, "one under way may arrive after the new firing");
+
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.resolved(0);
+    world.fired(600);
+    world.signl4(2, Happened::Acknowledged, Some("John Roe"), 610);
+    let words = "Acknowledged: Acknowledged by Jane Doe in SIGNL4\nAcknowledged by John Roe in SIGNL4";
+    assert_eq!(world.owed().last().unwrap(), words, "its words are not lost");
+}
+
+#[test]
 fn resolved_before_fired_is_remembered_and_wakes_nobody() {
     let mut world = World::one_team();
     assert_eq!(world.resolved(0), Reason::ResolvedUnknown);

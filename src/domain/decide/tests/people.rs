@@ -28,6 +28,41 @@ fn a_persons_close_closes_azure_and_the_other_pages() {
 }
 
 #[test]
+fn a_close_that_is_heard_late_ends_no_page_of_a_later_firing() {
+    let mut world = World::one_team().paged();
+    world.now = at(60);
+    world.resolved(0);
+    world.now = at(600);
+    world.fired(600);
+    world.deliver();
+    assert_eq!(world.signl4(1, Happened::Closed, Some("Jane Doe"), 50), Reason::Closed);
+    assert_eq!((world.phase(2), world.azure()), (Phase::Raised, AzureState::New));
+    world.signl4(2, Happened::Closed, Some("Jane Doe"), 610);
+    assert_eq!(world.azure(), AzureState::Closed);
+}
+
+#[test]
+fn a_close_before_a_firing_that_was_heard_first_leads_to_a_page_of_that_firing() {
+    for (by, reason) in [(Some("Jane Doe"), Reason::Closed), (None, Reason::WithoutPerson)] {
+        let mut world = World::one_team().paged();
+        world.now = at(600);
+        assert_eq!(world.fired(600), Reason::AlreadyPaged);
+        world.now = at(610);
+        assert_eq!(world.signl4(1, Happened::Closed, by, 590), reason);
+        let timer = EventKind::Timer { page: World::id(1), timer: TimerKind::PageAgain };
+        assert_eq!(world.timers, [(World::id(1), at(610))]);
+        assert_eq!(world.hear(timer), Reason::PagedAgain);
+        world.deliver();
+        assert_eq!((world.phase(2), world.azure()), (Phase::Raised, AzureState::New));
+    }
+    let mut world = World::one_team().paged();
+    world.now = at(600);
+    world.fired(600);
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 605);
+    assert_eq!((world.timers.len(), world.azure()), (0, AzureState::Closed), "the close is for both firings");
+}
+
+#[test]
 fn unsent_state_changes_give_way_to_newer_ones_and_keep_their_words() {
     let mut world = World::one_team().paged();
     world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);

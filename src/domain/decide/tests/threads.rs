@@ -176,6 +176,21 @@ fn a_service_issue_is_one_page_from_its_first_stage_to_its_last() {
 }
 
 #[test]
+fn an_acknowledged_issue_that_gets_worse_is_new_again() {
+    let mut world = with_api();
+    world.hear(issue(1, 0, "InProgress"));
+    world.deliver();
+    world.take_sent();
+    let page = world.known.pages[0].id.clone();
+    world.signl4_at(team("dba"), page, Happened::Acknowledged, Some("Jane Doe"), 30);
+    world.deliver();
+    world.take_sent();
+    assert_eq!(world.hear(issue(2, 60, "Active")), Reason::Worse);
+    assert_eq!(world.owed(), ["New: Worse than before: paged anew", "resolve dba", "raise dba"]);
+    assert_eq!(world.azure(), AzureState::New, "as the page that nobody has acknowledged");
+}
+
+#[test]
 fn a_resource_that_recovers_ends_its_page_and_a_recovery_alone_wakes_nobody() {
     let mut world = World::one_team();
     assert_eq!(world.hear(health(1, 0, "Available")), Reason::ResolvedWithoutPage);
