@@ -6,6 +6,7 @@ mod backup;
 mod books;
 mod life;
 mod load;
+mod network;
 mod process;
 mod retention;
 mod rounds;
