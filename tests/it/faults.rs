@@ -2,6 +2,7 @@
 
 mod alarm;
 mod at_start;
+mod audit;
 mod backup;
 mod books;
 mod life;
