@@ -12,4 +12,5 @@ mod process;
 mod retention;
 mod rounds;
 mod shim;
+mod time;
 mod while_running;
