@@ -5,6 +5,7 @@ mod at_start;
 mod audit;
 mod backup;
 mod books;
+mod flood;
 mod life;
 mod load;
 mod network;
