@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod care;
 mod claim;
+mod clock_jump;
 mod digests;
 mod examine;
 mod file;

@@ -205,8 +205,9 @@ impl On<'_> {
 
     async fn look_up(&self, key: &CredentialKey, user: &str) -> Result<Option<Found>, Attempted> {
         let answer = self.call(key, &request::look_up(self.team, user, self.page)).await?;
+        // Cut off, or somebody else's: the next one may say more.
         found(&answer, self.page)
-            .map_err(|()| attempted(Outcome::OurFault, "SIGNL4's answer to the look-up is unreadable"))
+            .map_err(|()| attempted(Outcome::Unknown, "SIGNL4's answer to the look-up is unreadable"))
     }
 
     /// The key and the user for REST calls, where both are configured.

@@ -38,12 +38,12 @@ const QUESTIONS: [(&str, &str); 4] = [
     ),
     (
         "a held page has no timer",
-        "SELECT id FROM page WHERE ended = 0 AND json_extract(state, '$.phase.phase') = 'held'
+        "SELECT id FROM page WHERE ended = 0 AND json_extract(state, '$.phase') = 'held'
            AND NOT EXISTS (SELECT 1 FROM timer WHERE timer.page = page.id)",
     ),
     (
         "a page is to be raised and no delivery raises it",
-        "SELECT id FROM page WHERE ended = 0 AND json_extract(state, '$.phase.phase') = 'raising'
+        "SELECT id FROM page WHERE ended = 0 AND json_extract(state, '$.phase') = 'raising'
            AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane = 'signl4 ' || page.id AND delivery.state < 2
                              AND delivery.kind = 'raise')",
     ),

@@ -12,13 +12,13 @@ use uuid::Uuid;
 use super::answer::{Answer, chain};
 use super::care::Care;
 use super::claim::{self, LEASE};
-use super::digests;
 use super::file::OpenFile;
 use super::holds::{self, Holds, Leave};
 use super::operate;
 use super::rows::{self, EventFields, state};
 use super::trouble::Failure;
 use super::{Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, polls, retention};
+use super::{clock_jump, digests};
 use crate::clock::Clock;
 use crate::domain::after::Next;
 use crate::domain::decide::{Owed, Reason, Verdict};
@@ -44,6 +44,8 @@ pub(super) struct Writer {
     handed: Vec<Delivery>,
     waiting: Arc<Waiting>,
     care: Care,
+    /// The latest time there was.
+    latest: Timestamp,
     /// This batch made work that a claim must find.
     pub(super) nudge: bool,
 }
@@ -69,11 +71,14 @@ pub(super) fn spawn(
     let unreadable = |error| std::io::Error::other(chain(&error));
     let holds = Holds::load(&opened.connection).map_err(unreadable)?;
     let load = Arc::new(digests::load(&opened.connection, clock.now()).map_err(unreadable)?);
+    let latest = clock_jump::latest(&opened.connection).map_err(std::io::Error::other)?;
     std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
         let OpenFile { mut connection, lock, path, condition, .. } = opened;
         let care = Care::new(path, condition);
+        let latest = latest.unwrap_or_default();
         let handed = Vec::new();
-        let mut writer = Writer { clock, slots, duties, holds, load, leased_out, handed, waiting, care, nudge: false };
+        let mut writer =
+            Writer { clock, slots, duties, holds, load, leased_out, handed, waiting, care, latest, nudge: false };
         writer.run(&mut connection, &queue);
         // A copy of the file alone, made while nothing runs, is then a whole one.
         if let Err(error) = connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())) {
@@ -155,11 +160,16 @@ impl Writer {
             self.remember(connection);
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let now = self.clock.now();
+        if clock_jump::follow(&transaction, self.latest, now)? {
+            self.remember(&transaction);
+        }
         for command in batch {
             self.run_apart(&transaction, command, answers)?;
         }
         failpoint::pass(failpoint::BEFORE_COMMIT);
         transaction.commit()?;
+        self.latest = now;
         failpoint::pass(failpoint::AFTER_COMMIT);
         self.care.in_place()
     }

@@ -2,12 +2,16 @@
 
 mod alarm;
 mod at_start;
+mod audit;
 mod backup;
 mod books;
+mod flood;
 mod life;
 mod load;
+mod network;
 mod process;
 mod retention;
 mod rounds;
 mod shim;
+mod time;
 mod while_running;

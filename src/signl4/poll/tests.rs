@@ -41,6 +41,7 @@ fn page(seen: Option<PageState>) -> Page {
         windows: Vec::new(),
         body: None,
         created_at: at(0),
+        ended_at: None,
     }
 }
 

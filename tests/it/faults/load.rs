@@ -9,7 +9,7 @@ use signl4_azure_bridge::domain::id::{Side, TeamName};
 use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric};
 use signl4_azure_bridge::store::{Incoming, StoreError};
 
-use crate::town::Town;
+use crate::town::{Plan, Town};
 
 /// Holds the store's lock until it is dropped.
 fn stall(town: &Town) -> rusqlite::Connection {
@@ -41,7 +41,7 @@ async fn more_events_than_may_wait_are_turned_away_and_the_rest_is_stored() {
         if refused + standing.waiting_events == 5_000 {
             break standing;
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     };
     assert_eq!(standing.waiting_events, 4_096, "what is being committed counts too");
     drop(stalled);
@@ -62,7 +62,10 @@ async fn more_events_than_may_wait_are_turned_away_and_the_rest_is_stored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_bytes_than_may_wait_are_answered_503_and_what_is_answered_200_is_there() {
-    let town = Town::new().await;
+    let mut plan = Plan::default();
+    // On a busy machine megabytes take their time.
+    plan.options.body_time = Duration::from_mins(2);
+    let town = Town::with(plan).await;
     let sample = town.scene.azure.fire(AlertSpec::metric("CPU", "vm-web-1", Metric::default())).unwrap();
     town.settle().await;
     let body = town.scene.azure.webhook_body(&sample).unwrap().to_string();
@@ -76,7 +79,7 @@ async fn more_bytes_than_may_wait_are_answered_503_and_what_is_answered_200_is_t
     };
     let asked: Vec<_> = (0..80).map(one).collect();
     while asked.iter().filter(|task| task.is_finished()).count() < 16 {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let metrics = town.http.get(format!("{}/metrics", town.admin)).send().await.unwrap().text().await.unwrap();
     let metric = |name: &str| -> u64 {

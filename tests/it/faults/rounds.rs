@@ -38,11 +38,12 @@ impl Series {
         patient(&ground);
         let (mut ends, mut doubts) = (BTreeMap::new(), 0);
         for _ in 0..self.rounds {
-            let end = round(&ground, &mut chance, &mut doubts).await;
+            let end = round(&ground, api, &mut chance, &mut doubts).await;
             *ends.entry(end).or_default() += 1;
         }
         ground.scene.azure.faults().clear();
         ground.scene.signl4.faults().clear();
+        ground.scene.signl4.webhooks().lose_next(0);
         let mut last = ground.start();
         let drained = tokio::time::timeout(DRAINED_WITHIN, drained(&ground, &last)).await;
         if drained.is_err() {
@@ -70,8 +71,8 @@ fn patient(ground: &Ground) {
 }
 
 /// One life of the process; how it ended.
-async fn round(ground: &Ground, chance: &mut Rng, doubts: &mut usize) -> String {
-    disturb(ground, chance);
+async fn round(ground: &Ground, api: bool, chance: &mut Rng, doubts: &mut usize) -> String {
+    disturb(ground, api, chance);
     let mut command = ground.command();
     let manner = chance.u8(0..10);
     let point = (4..9).contains(&manner).then(|| POINTS[chance.usize(0..POINTS.len())]);
@@ -112,7 +113,8 @@ async fn round(ground: &Ground, chance: &mut Rng, doubts: &mut usize) -> String 
 }
 
 /// In some rounds the network has faults of its own.
-fn disturb(ground: &Ground, chance: &mut Rng) {
+fn disturb(ground: &Ground, api: bool, chance: &mut Rng) {
+    ground.scene.signl4.webhooks().lose_next(0);
     let (azure, signl4) = (ground.scene.azure.faults(), ground.scene.signl4.faults());
     let times = chance.u32(1..6);
     match chance.u8(0..20) {
@@ -123,6 +125,9 @@ fn disturb(ground: &Ground, chance: &mut Rng) {
         4 => azure.plan(Fault::new(Action::CutProcessed).on(Operation::ChangeState).times(times)),
         5 => azure.plan(Fault::status(500).on(Operation::ChangeState).times(times)),
         6 => azure.plan(Fault::new(Action::CutMidBody).on(Operation::GetAlert).times(times)),
+        7 | 8 => ground.scene.signl4.webhooks().lose_next(10 * times),
+        // Without its events and without a key nobody can know whether a page arrived.
+        9..14 if !api => ground.scene.signl4.webhooks().lose_next(u32::MAX),
         _ => {}
     }
 }
