@@ -26,6 +26,7 @@ use crate::domain::after::RetryPolicy;
 use crate::domain::delivery::Delivery;
 use crate::domain::route::Rules;
 use crate::egress::{Http, HttpError, Limits};
+use crate::paces::Paces;
 use crate::secret::{Secret, fresh_token};
 use crate::store::{Change, OpenError, Slots, Store};
 use crate::telemetry::Telemetry;
@@ -49,6 +50,8 @@ pub struct Bridge {
     pub outbound: Arc<ArcSwap<Outbound>>,
     pub store: Store,
     pub tokens: Arc<Tokens>,
+    /// How fast each account is called: also for those who call beside the worker.
+    pub paces: Arc<Paces>,
     pub secure_webhooks: ArcSwap<SecureWebhooks>,
     /// Who sends wrong credentials.
     pub floods: Floods,
@@ -157,8 +160,9 @@ impl App {
     pub async fn build(config: Config, options: Options) -> Result<Self, BuildError> {
         let rules = Arc::new(ArcSwap::from_pointee(config.rules.clone()));
         let telemetry = Arc::new(Telemetry::default());
-        let opened =
-            Store::open(&config.store.path, options.clock.clone(), options.slots, intake::duties(&rules, &telemetry))?;
+        let paces = Arc::new(Paces::new(&config));
+        let slots = options.slots.paced(Arc::clone(&paces)).resting(options.policy.rests);
+        let opened = Store::open(&config.store.path, options.clock.clone(), slots, intake::duties(&rules, &telemetry))?;
         // After the store: where its folder is at fault, the store says so.
         let admin_token = admin_token(&config)?;
         if opened.interrupted > 0 {
@@ -172,7 +176,7 @@ impl App {
         let http = Http::trusting(options.limits, config.server.certificates.as_deref())?;
         http.only(config.called().iter().map(String::as_str));
         let tokens = Arc::new(Tokens::new(options.clock.clone()));
-        let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &options.clock)));
+        let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &paces, &options.clock)));
         let secure_webhooks = ArcSwap::from_pointee(SecureWebhooks::new(
             &config.connections,
             &SecureWebhooks::default(),
@@ -207,6 +211,7 @@ impl App {
             outbound,
             store: opened.store,
             tokens,
+            paces,
             secure_webhooks,
             floods: Floods::default(),
             bodies: http::Bodies::default(),
@@ -414,7 +419,8 @@ impl Bridge {
         let former = self.secure_webhooks.load_full();
         self.secure_webhooks.store(Arc::new(SecureWebhooks::new(&fresh.connections, &former, &self.http, &self.clock)));
         // Destinations first: a new team must be known before the first page for it is decided.
-        self.outbound.store(Arc::new(outbound(&fresh, &self.http, &self.tokens, &self.clock)));
+        self.paces.follow(&fresh);
+        self.outbound.store(Arc::new(outbound(&fresh, &self.http, &self.tokens, &self.paces, &self.clock)));
         self.rules.store(Arc::new(fresh.rules.clone()));
         if let Some(token) = &fresh.server.admin_token {
             self.admin_token.store(Arc::new(token.clone()));
@@ -429,10 +435,18 @@ impl Bridge {
 }
 
 /// Both sides as the configuration describes them; their credentials become the entries of `tokens`.
-pub(crate) fn outbound(config: &Config, http: &Http, tokens: &Arc<Tokens>, clock: &Clock) -> Outbound {
+pub(crate) fn outbound(
+    config: &Config,
+    http: &Http,
+    tokens: &Arc<Tokens>,
+    paces: &Arc<Paces>,
+    clock: &Clock,
+) -> Outbound {
     Outbound {
-        azure: azure::deliver::Azure::new(&config.connections, http.clone(), Arc::clone(tokens), clock.clone()),
-        signl4: signl4::deliver::Signl4::new(&config.teams, http.clone(), Arc::clone(tokens), clock.clone()),
+        azure: azure::deliver::Azure::new(&config.connections, http.clone(), Arc::clone(tokens), clock.clone())
+            .telling(Arc::clone(paces)),
+        signl4: signl4::deliver::Signl4::new(&config.teams, http.clone(), Arc::clone(tokens), clock.clone())
+            .telling(Arc::clone(paces)),
     }
 }
 

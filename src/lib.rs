@@ -21,6 +21,7 @@ mod failpoint;
 mod http;
 pub mod intake;
 pub mod lenient;
+pub mod paces;
 pub mod problem;
 pub mod secret;
 pub mod signl4;

@@ -16,6 +16,7 @@ mod file;
 mod holds;
 mod operate;
 mod read;
+mod recent;
 mod retention;
 mod rows;
 mod schema;
@@ -37,18 +38,18 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::domain::after::Next;
 use crate::domain::decide::{Reason, Verdict};
-use crate::domain::delivery::{Attempted, Delivery, Destination};
+use crate::domain::delivery::{Attempted, Delivery};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::id::{AlertKey, EventId, Side};
 use crate::domain::page::Known;
-use crate::domain::timestamp::{Timestamp, readable};
+use crate::domain::timestamp::Timestamp;
 
 pub use audit::Violation;
 pub use backup::BackupError;
 pub(crate) use file::private as private_file;
 pub use operate::{Change, Changed};
 pub use read::{Caller, DeliveryRow, EventRow, Health, OpenPage, StoredEvent, delivery_states};
-pub use slots::Slots;
+pub use slots::{Place, Slots};
 use trouble::Condition;
 pub use trouble::{Fault, Trouble};
 use waiting::Waiting;
@@ -201,6 +202,7 @@ pub struct Store {
     reader: Arc<read::Reader>,
     listings: Arc<read::Reader>,
     slots: Arc<Slots>,
+    clock: Clock,
     condition: Arc<Condition>,
     path: Arc<Path>,
     backing_up: Arc<tokio::sync::Mutex<()>>,
@@ -242,8 +244,11 @@ impl Store {
         let interrupted = opened.interrupted;
         let condition = Arc::clone(&opened.condition);
         let (unexamined, now) = (opened.unexamined, clock.now());
-        let writer = writer::spawn(opened, clock, Arc::clone(&slots), duties, queue, Arc::clone(&waiting), leased_out)
-            .map_err(|source| OpenError::File { path: path.display().to_string(), source })?;
+        recent::remember(&opened.connection, slots.paces(), now)
+            .map_err(|source| OpenError::of(&path.display().to_string(), source))?;
+        let spawned =
+            writer::spawn(opened, clock.clone(), Arc::clone(&slots), duties, queue, Arc::clone(&waiting), leased_out);
+        let writer = spawned.map_err(|source| OpenError::File { path: path.display().to_string(), source })?;
         if unexamined {
             care::look_through(path.to_owned(), Arc::clone(&condition), now);
         }
@@ -253,6 +258,7 @@ impl Store {
             reader,
             listings,
             slots,
+            clock,
             condition,
             path: path.into(),
             backing_up: Arc::default(),
@@ -344,7 +350,8 @@ impl Store {
     }
 
     pub async fn health(&self) -> Result<Health, StoreError> {
-        Self::read(&self.reader, read::Reader::health).await
+        let now = self.clock.now();
+        Self::read(&self.reader, move |reader| reader.health(now)).await
     }
 
     /// Writes a whole copy of the store to a new file, while everything goes on; says how many bytes it has.
@@ -383,19 +390,6 @@ impl Store {
         let reader = Arc::clone(reader);
         tokio::task::spawn_blocking(move || query(&reader)).await.map_err(|_| StoreError::Stopped)?
     }
-}
-
-/// A destination and what holds it back.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Hold {
-    pub destination: Destination,
-    #[serde(serialize_with = "readable::optional")]
-    pub paused_until: Option<Timestamp>,
-    #[serde(serialize_with = "readable::optional")]
-    pub denied_since: Option<Timestamp>,
-    #[serde(serialize_with = "readable::optional")]
-    pub waits_until: Option<Timestamp>,
-    pub why: Option<String>,
 }
 
 #[cfg(test)]

@@ -3,8 +3,11 @@
 use rusqlite::Connection;
 
 /// Oldest first. A migration that has shipped is never edited.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../../migrations/0001_init.sql"), include_str!("../../migrations/0002_digests.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../migrations/0001_init.sql"),
+    include_str!("../../migrations/0002_digests.sql"),
+    include_str!("../../migrations/0003_hold_open_since.sql"),
+];
 
 /// What this version knows.
 pub(super) fn latest() -> i64 {

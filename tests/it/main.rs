@@ -21,7 +21,11 @@ mod faults;
 #[cfg(test)]
 mod official_clients;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod outcomes;
+#[cfg(test)]
+mod pacing;
 #[cfg(test)]
 mod payloads;
 #[cfg(test)]

@@ -61,6 +61,7 @@ fn team(base_url: &str) -> Team {
         api_key: Some(Secret::new("k3y".to_owned(), "test")),
         user_id: Some(USER.to_owned()),
         storm: None,
+        pace: None,
     }
 }
 
