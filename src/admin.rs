@@ -81,6 +81,7 @@ struct Standing {
     #[serde(flatten)]
     health: Option<Health>,
     oldest_due_age_seconds: u64,
+    heartbeat: String,
     paces: Vec<PaceStatus>,
     configuration: Configured,
     credentials: Vec<crate::tokens::Status>,
@@ -111,6 +112,7 @@ async fn readyz(State(bridge): State<Arc<Bridge>>) -> Response {
         problem,
         health,
         oldest_due_age_seconds: age,
+        heartbeat: bridge.heartbeat.standing(bridge.config.load().alarm.heartbeat.is_some()),
         paces: bridge.paces.status(now),
         configuration: Configured::clone(&bridge.configured.load()),
         credentials: bridge.tokens.status(),

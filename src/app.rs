@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::alarm::Alarms;
 use crate::azure::authenticate::secure_webhook::SecureWebhooks;
-use crate::caller::Floods;
+use crate::caller::{Floods, Runs};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::configured::Configured;
@@ -26,6 +26,7 @@ use crate::domain::after::RetryPolicy;
 use crate::domain::delivery::Delivery;
 use crate::domain::route::Rules;
 use crate::egress::{Http, HttpError, Limits};
+use crate::heartbeat::Heartbeat;
 use crate::paces::Paces;
 use crate::secret::{Secret, fresh_token};
 use crate::store::{Change, OpenError, Slots, Store};
@@ -33,7 +34,7 @@ use crate::telemetry::Telemetry;
 use crate::tokens::Tokens;
 use crate::watch::Watch;
 use crate::worker::{Outbound, Unrecorded, Worker};
-use crate::{admin, azure, http, intake, signl4, watch};
+use crate::{admin, azure, heartbeat, http, intake, signl4, watch};
 
 /// Attempts under way towards one side, and towards one destination.
 const SLOTS: (usize, usize) = (128, 48);
@@ -57,6 +58,9 @@ pub struct Bridge {
     pub floods: Floods,
     /// What is in memory for requests that are not answered yet.
     pub(crate) bodies: http::Bodies,
+    /// Which endpoints refuse one call after another.
+    pub runs: Runs,
+    pub heartbeat: Heartbeat,
     pub telemetry: Arc<Telemetry>,
     pub clock: Clock,
     pub stopping: AtomicBool,
@@ -71,7 +75,7 @@ pub struct Bridge {
     pub(crate) body_time: Duration,
     pub(crate) parse_azure: azure::receive::Parse,
     pub(crate) parse_signl4: signl4::receive::Parse,
-    http: Http,
+    pub(crate) http: Http,
     env: BTreeMap<String, String>,
 }
 
@@ -215,6 +219,8 @@ impl App {
             secure_webhooks,
             floods: Floods::default(),
             bodies: http::Bodies::default(),
+            runs: Runs::default(),
+            heartbeat: Heartbeat::default(),
             telemetry,
             clock: options.clock,
             stopping: AtomicBool::new(false),
@@ -261,6 +267,7 @@ impl App {
             }
         });
         let mut keeping = tokio::spawn(keep_house(Arc::clone(&bridge), changes, idle.clone()));
+        let mut beating = tokio::spawn(heartbeat::keep(Arc::clone(&bridge), idle.clone()));
 
         let ended_early = tokio::select! {
             () = stop.cancelled() => None,
@@ -268,6 +275,7 @@ impl App {
             _ = &mut admin => Some("the admin listener"),
             _ = &mut working => Some("the worker"),
             _ = &mut keeping => Some("the housekeeping"),
+            _ = &mut beating => Some("the heartbeat"),
         };
 
         bridge.stopping.store(true, Ordering::SeqCst);
@@ -357,6 +365,7 @@ async fn keep_house(bridge: Arc<Bridge>, mut changes: Watch, idle: CancellationT
                 bridge.tokens.tend();
                 bridge.alarms.store(&bridge.rules.load(), &bridge.outbound.load().signl4).await;
                 bridge.alarms.credentials().await;
+                bridge.tell_of_others().await;
                 bridge.secure_webhooks.load().tend();
             }
             _ = retain.tick() => retain_all(&bridge, &idle).await,
@@ -384,6 +393,14 @@ async fn retain_all(bridge: &Bridge, idle: &CancellationToken) {
 }
 
 impl Bridge {
+    /// Alarms of destinations that stay out of reach, and of endpoints that refuse one call after another.
+    pub async fn tell_of_others(&self) {
+        if let Ok(holds) = self.store.holds().await {
+            self.alarms.out_of_reach(&holds, &self.paces).await;
+        }
+        self.alarms.refusing(&self.runs).await;
+    }
+
     /// Parses everything anew, runs the examples of the routes and swaps it in whole, or changes nothing and says why.
     pub async fn reload(&self) -> Result<(), ConfigError> {
         let (path, routes) = {

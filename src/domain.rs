@@ -19,4 +19,5 @@ pub mod render;
 pub mod route;
 pub mod thread;
 pub mod timestamp;
+pub mod vitals;
 pub mod window;

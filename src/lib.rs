@@ -18,6 +18,7 @@ pub mod egress;
 pub mod expiry;
 pub mod explain;
 mod failpoint;
+pub mod heartbeat;
 mod http;
 pub mod intake;
 pub mod lenient;

@@ -40,6 +40,7 @@ use crate::domain::after::Next;
 use crate::domain::decide::{Reason, Verdict};
 use crate::domain::delivery::{Attempted, Delivery};
 use crate::domain::event::{Event, EventKind};
+use crate::domain::hold::Hold;
 use crate::domain::id::{AlertKey, EventId, Side};
 use crate::domain::page::Known;
 use crate::domain::timestamp::Timestamp;
@@ -364,6 +365,11 @@ impl Store {
         };
         let written = tokio::task::spawn_blocking(write).await;
         written.unwrap_or_else(|_| Err(BackupError::NotWhole { problem: "a fault in the bridge".to_owned() }))
+    }
+
+    /// What holds destinations back.
+    pub async fn holds(&self) -> Result<Vec<Hold>, StoreError> {
+        Self::read(&self.reader, read::Reader::holds).await
     }
 
     /// The writer commits what waits and ends.

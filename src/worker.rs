@@ -226,16 +226,10 @@ impl Worker {
             self.telemetry.possibly_doubled();
             tracing::warn!(delivery.id = %delivery.id, "nothing could tell whether an earlier attempt arrived: the page may be doubled");
         }
-        let (id, created_at, destination) = (delivery.id, delivery.created_at, delivery.call.destination());
+        let (id, created_at) = (delivery.id, delivery.created_at);
         let denied = matches!(attempted.outcome, Outcome::Denied { .. });
         // For those whom an alarm must tell; nobody else needs a copy.
         let call = (denied || matches!(next, Next::Dead { .. })).then(|| delivery.call.clone());
-        if denied {
-            tracing::error!(
-                delivery.id = %id, destination = %destination, note = attempted.note,
-                "the destination refuses us (credential, permission or address): its deliveries wait and one is tried each minute"
-            );
-        }
         let finish = Finish { delivery, attempted: attempted.clone(), next, begun_at };
         // The attempt is over, and its slot is free as soon as the record is on its way: whoever takes it comes behind.
         let (recorded, ()) = tokio::join!(biased; self.record(&finish), async { drop(slot) });

@@ -273,6 +273,10 @@ impl Reader {
         self.with(|connection| audit::audit(connection, now))
     }
 
+    pub(super) fn holds(&self) -> Result<Vec<Hold>, StoreError> {
+        self.with(|connection| holds::all(connection, Rests::default()))
+    }
+
     pub(super) fn health(&self, now: Timestamp) -> Result<Health, StoreError> {
         self.with(|connection| {
             let count = |query: &str| -> Result<u64, StoreError> {

@@ -47,4 +47,6 @@ mod tidy;
 #[cfg(test)]
 mod town;
 #[cfg(test)]
+mod vitals;
+#[cfg(test)]
 mod windows;

@@ -452,7 +452,10 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
             "bridge.toml: `networks` in [azure.contoso] sees only the proxy on this machine; name it in [server]: `trusted_proxies = [\"127.0.0.1\"]`".to_owned(),
         ),
         (with(secret, &format!("{secret}\nstorm = {{ pages_per_minute = 9, digest_every = \"1m\" }}")), "bridge.toml:11:30: `pages_per_minute` in `storm` of [signl4.ops] is more than SIGNL4 lets through: after five notifications within a minute it silences a person".to_owned()),
-        (front("[alarm]\nheartbeat = { env = \"URL\" }"), format!("bridge.toml:2:13: `heartbeat` in [alarm] {in_effect}")),
+        (
+            front("[alarm]\nheartbeat = { env = \"PLAIN_URL\" }"),
+            "bridge.toml:2:13: `heartbeat` in [alarm] (from environment variable PLAIN_URL) does not begin with https://: it goes through the network in the clear".to_owned(),
+        ),
         (
             with(secret, &format!("{secret}\nuser_id = \"u1\"")),
             "bridge.toml:11:11: `user_id` in [signl4.ops] is not used without `api_key`".to_owned(),
@@ -463,7 +466,7 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
         ),
     ] {
         let folder = Folder::new(&text)
-            .set("URL", "https://example.com/ping/1")
+            .set("PLAIN_URL", "http://monitor.example.com/ping/1")
             .set("DULL", "abcABC-abcABC-abcABC-abcABC");
         assert_eq!(folder.warnings(), [expected]);
     }
