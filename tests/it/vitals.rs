@@ -208,7 +208,7 @@ async fn an_alarm_that_goes_to_the_account_out_of_reach_is_one_and_waits_for_the
     town.scene.signl4.faults().set_door(Door::Open).await;
     town.after(Duration::from_mins(1)).await;
     let titles: Vec<String> = town.scene.signl4.alerts().into_iter().map(|page| page.title).collect();
-    let told = titles.iter().filter(|title| title.starts_with("Bridge: ")).count();
+    let told = titles.iter().filter(|title| title.contains("Bridge: ")).count();
     assert_eq!((titles.len(), told), (2, 1), "{titles:?}");
     town.close().await;
 }
