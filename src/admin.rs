@@ -21,10 +21,12 @@ use crate::app::Bridge;
 use crate::caller::Presented;
 use crate::configured::Configured;
 use crate::domain::delivery::Destination;
+use crate::domain::hold::Hold;
 use crate::domain::id::{DeliveryId, EventId, Side, TeamName};
 use crate::domain::timestamp::Timestamp;
+use crate::paces::PaceStatus;
 use crate::problem::Problem;
-use crate::store::{Change, Changed, DeliveryRow, Health, Hold, delivery_states};
+use crate::store::{Change, Changed, DeliveryRow, Health, delivery_states};
 
 /// A state that takes longer than this to read is no state to be ready in.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -79,6 +81,8 @@ struct Standing {
     #[serde(flatten)]
     health: Option<Health>,
     oldest_due_age_seconds: u64,
+    heartbeat: String,
+    paces: Vec<PaceStatus>,
     configuration: Configured,
     credentials: Vec<crate::tokens::Status>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -110,6 +114,8 @@ async fn readyz(State(bridge): State<Arc<Bridge>>) -> Response {
         problem,
         health,
         oldest_due_age_seconds: age,
+        heartbeat: bridge.heartbeat.standing(bridge.config.load().alarm.heartbeat.is_some()),
+        paces: bridge.paces.status(now),
         configuration: Configured::clone(&bridge.configured.load()),
         credentials: bridge.tokens.status(),
         polls: bridge.reconciler.status(),
@@ -132,6 +138,7 @@ async fn metrics(State(bridge): State<Arc<Bridge>>, headers: HeaderMap) -> Respo
     bridge.telemetry.configured(bridge.configured.load().well);
     bridge.telemetry.store(&bridge.store.standing(), bridge.bodies.bytes());
     bridge.telemetry.poll_ages(&bridge.reconciler.status(), bridge.clock.now());
+    bridge.telemetry.paces(&bridge.paces.status(bridge.clock.now()), &bridge.paces.destinations());
     let text = bridge.telemetry.render(health.as_ref(), &bridge.tokens.status(), bridge.clock.now());
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
@@ -190,8 +197,11 @@ async fn deliveries(
     let holds = bridge.store.health().await.map_err(|_| Problem::Unavailable)?.holds;
     let now = bridge.clock.now();
     for row in rows.iter_mut().filter(|row| row.state == "due") {
-        row.waits =
-            holds.iter().find(|hold| hold.destination == row.destination).and_then(|hold| waits(row, hold, now));
+        let hold = holds.iter().find(|hold| hold.destination == row.destination);
+        row.waits = hold.and_then(|hold| waits(row, hold, now)).or_else(|| {
+            let is_paced = row.due <= now && bridge.paces.is_waiting(&row.destination);
+            is_paced.then(|| "its account has been sent as much as it takes for now".to_owned())
+        });
     }
     Ok(said(StatusCode::OK, &rows))
 }
@@ -199,11 +209,16 @@ async fn deliveries(
 /// What of a destination's standing holds this delivery back.
 fn waits(row: &DeliveryRow, hold: &Hold, now: Timestamp) -> Option<String> {
     let paused = hold.paused_until.filter(|until| *until > now && row.kind == "raise");
-    match (paused, hold.denied_since, hold.waits_until) {
-        (Some(until), _, _) => Some(format!("the team is paused until {until}")),
-        (None, Some(since), _) => Some(format!("its destination refuses us since {since}")),
-        (None, None, Some(until)) if until > now => Some(format!("its destination asked us to wait until {until}")),
-        (None, None, _) => None,
+    let next = hold.waits_until.filter(|until| *until > now);
+    match (paused, hold.denied_since, hold.open_since, next) {
+        (Some(until), _, _, _) => Some(format!("the team is paused until {until}")),
+        (None, Some(since), _, _) => Some(format!("its destination refuses us since {since}")),
+        (None, None, Some(since), Some(next)) => {
+            Some(format!("its destination is out of reach since {since} and is tried again at {next}"))
+        }
+        (None, None, Some(since), None) => Some(format!("its destination is out of reach since {since}")),
+        (None, None, None, Some(until)) => Some(format!("its destination asked us to wait until {until}")),
+        (None, None, None, None) => None,
     }
 }
 

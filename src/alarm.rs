@@ -12,14 +12,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use crate::caller::Runs;
+use crate::caller::runs::Told;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::delivery::{Call, Destination};
 use crate::domain::event::EventKind;
+use crate::domain::hold::Hold;
 use crate::domain::id::Side;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::vitals::PATIENCE;
 use crate::expiry::{Warning, in_words};
 use crate::intake;
+use crate::paces::Paces;
 use crate::store::{Incoming, Store};
 use crate::telemetry::Telemetry;
 use crate::tokens::{CredentialKey, Standing, Status, Tokens};
@@ -73,15 +78,26 @@ impl Alarms {
     /// what is told, once for all destinations that need it.
     pub async fn denied(&self, call: &Call, note: &str) {
         let destination = call.destination();
-        if destination == Destination::team(&self.config.load().alarm.team) {
-            return;
+        let Some(news) = self.news("refuses", destination.as_str(), self.clock.now().hour()) else { return };
+        tracing::error!(
+            destination = %destination, note,
+            "the destination refuses us (credential, permission or address): its deliveries wait and one is tried each minute"
+        );
+        if self.tell_of_denial(call, &destination, note).await {
+            self.was_told(news);
+        }
+    }
+
+    /// Whether nothing is left to tell.
+    async fn tell_of_denial(&self, call: &Call, destination: &Destination, note: &str) -> bool {
+        if *destination == Destination::team(&self.config.load().alarm.team) {
+            return true;
         }
         if let Call::ChangeState { target, .. } | Call::Comment { target, .. } = call {
             let key = CredentialKey::Azure(target.connection.clone()).to_string();
             let statuses = self.tokens.status();
             if let Some(status) = statuses.iter().find(|status| status.name == key && is_denied(status)) {
-                self.credential_denied(status).await;
-                return;
+                return self.credential_denied(status).await;
             }
         }
         let text = format!("{note}.\nIts deliveries wait and one is tried each minute; nothing is lost.");
@@ -95,7 +111,7 @@ impl Alarms {
             | Call::Resolve { team, .. }
             | Call::Annotate { team, .. } => format!("Bridge: SIGNL4 refuses [signl4.{team}]: its pages wait"),
         };
-        self.raise(&about, &title, &text, false).await;
+        self.raise(&about, &title, &text, false).await
     }
 
     /// Looks at the credentials of Azure: tells of those that are refused, also while no delivery needs them, and of
@@ -161,6 +177,62 @@ impl Alarms {
         );
         let title = format!("Bridge: {source} cannot be polled");
         self.raise(&format!("not polled {source} since {since}"), &title, &text, true).await;
+    }
+
+    /// Destinations that have been out of reach for a while. Where the alarm itself goes to the same account it waits for the
+    /// return as everything does, and one of them is enough.
+    pub async fn out_of_reach(&self, holds: &[Hold], paces: &Paces) {
+        let now = self.clock.now();
+        let own = paces.account(&Destination::team(&self.config.load().alarm.team));
+        for hold in holds {
+            let Some(since) = hold.open_since.filter(|since| now.since(*since) > PATIENCE) else { continue };
+            let destination = &hold.destination;
+            let is_own = paces.account(destination) == own;
+            let when = if is_own { since.to_string() } else { now.hour() };
+            let Some(news) = self.news("out of reach", destination.as_str(), when) else { continue };
+            let why = hold.why.as_deref().unwrap_or("no answer");
+            tracing::error!(destination = %destination, since = %since, why, "a destination stays out of reach");
+            let what = match destination.side() {
+                Side::Azure => "What people do on the phone does not reach Azure",
+                Side::Signl4 => "Its pages do not go out",
+            };
+            let text = format!(
+                "Out of reach since {since}: {why}.\n{what}; all of it waits and goes out within a minute of the return. \
+                 Check the network, the proxy and the service's status page."
+            );
+            let about = if is_own {
+                format!("out of reach {destination} {since}")
+            } else {
+                format!("out of reach {destination}")
+            };
+            if self.raise(&about, &format!("Bridge: {destination} is out of reach"), &text, is_own).await {
+                self.was_told(news);
+            }
+        }
+    }
+
+    /// Endpoints that have refused one call after another.
+    pub async fn refusing(&self, runs: &Runs) {
+        let now = self.clock.now();
+        for run in runs.to_tell() {
+            let Told { side, name, count, since } = &run;
+            let endpoint = format!("/{side}/{name}");
+            let Some(news) = self.news("refusing", &endpoint, now.hour()) else { continue };
+            tracing::error!(endpoint, count, since = %since, "one call after another is refused for its credential");
+            let lost = match *side {
+                "azure" => "Azure does not repeat what is answered 401: those alerts are lost.",
+                _ => "Acknowledgements on the phone may not have arrived.",
+            };
+            let text = format!(
+                "{count} calls to {endpoint} in a row had a wrong credential since {since}, none a right one.\n{lost} \
+                 The log has their addresses. If they are not a stranger's, give the caller the token of [{side}.{name}]."
+            );
+            let title = format!("Bridge: {endpoint} refuses its caller");
+            if self.raise(&format!("refusing {endpoint}"), &title, &text, false).await {
+                self.was_told(news);
+                runs.was_told(&run);
+            }
+        }
     }
 
     /// A body was refused for its size: the one loss there is.

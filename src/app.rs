@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::alarm::Alarms;
 use crate::azure::authenticate::secure_webhook::SecureWebhooks;
-use crate::caller::Floods;
+use crate::caller::{Floods, Runs};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::configured::Configured;
@@ -26,6 +26,8 @@ use crate::domain::after::RetryPolicy;
 use crate::domain::delivery::Delivery;
 use crate::domain::route::Rules;
 use crate::egress::{Http, HttpError, Limits};
+use crate::heartbeat::Heartbeat;
+use crate::paces::Paces;
 use crate::reconcile::Reconciler;
 use crate::secret::{Secret, fresh_token};
 use crate::store::{Change, OpenError, Slots, Store};
@@ -33,7 +35,7 @@ use crate::telemetry::Telemetry;
 use crate::tokens::Tokens;
 use crate::watch::Watch;
 use crate::worker::{Outbound, Unrecorded, Worker};
-use crate::{admin, azure, http, intake, signl4, watch};
+use crate::{admin, azure, heartbeat, http, intake, signl4, watch};
 
 /// Attempts under way towards one side, and towards one destination.
 const SLOTS: (usize, usize) = (128, 48);
@@ -50,11 +52,16 @@ pub struct Bridge {
     pub outbound: Arc<ArcSwap<Outbound>>,
     pub store: Store,
     pub tokens: Arc<Tokens>,
+    /// How fast each account is called: also for those who call beside the worker.
+    pub paces: Arc<Paces>,
     pub secure_webhooks: ArcSwap<SecureWebhooks>,
     /// Who sends wrong credentials.
     pub floods: Floods,
     /// What is in memory for requests that are not answered yet.
     pub(crate) bodies: http::Bodies,
+    /// Which endpoints refuse one call after another.
+    pub runs: Runs,
+    pub heartbeat: Heartbeat,
     pub telemetry: Arc<Telemetry>,
     pub clock: Clock,
     pub stopping: AtomicBool,
@@ -70,7 +77,7 @@ pub struct Bridge {
     pub(crate) body_time: Duration,
     pub(crate) parse_azure: azure::receive::Parse,
     pub(crate) parse_signl4: signl4::receive::Parse,
-    http: Http,
+    pub(crate) http: Http,
     env: BTreeMap<String, String>,
 }
 
@@ -159,8 +166,9 @@ impl App {
     pub async fn build(config: Config, options: Options) -> Result<Self, BuildError> {
         let rules = Arc::new(ArcSwap::from_pointee(config.rules.clone()));
         let telemetry = Arc::new(Telemetry::default());
-        let opened =
-            Store::open(&config.store.path, options.clock.clone(), options.slots, intake::duties(&rules, &telemetry))?;
+        let paces = Arc::new(Paces::new(&config));
+        let slots = options.slots.paced(Arc::clone(&paces)).resting(options.policy.rests);
+        let opened = Store::open(&config.store.path, options.clock.clone(), slots, intake::duties(&rules, &telemetry))?;
         // After the store: where its folder is at fault, the store says so.
         let admin_token = admin_token(&config)?;
         if opened.interrupted > 0 {
@@ -174,7 +182,7 @@ impl App {
         let http = Http::trusting(options.limits, config.server.certificates.as_deref())?;
         http.only(config.called().iter().map(String::as_str));
         let tokens = Arc::new(Tokens::new(options.clock.clone()));
-        let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &options.clock)));
+        let outbound = Arc::new(ArcSwap::from_pointee(outbound(&config, &http, &tokens, &paces, &options.clock)));
         let secure_webhooks = ArcSwap::from_pointee(SecureWebhooks::new(
             &config.connections,
             &SecureWebhooks::default(),
@@ -218,9 +226,12 @@ impl App {
             outbound,
             store: opened.store,
             tokens,
+            paces,
             secure_webhooks,
             floods: Floods::default(),
             bodies: http::Bodies::default(),
+            runs: Runs::default(),
+            heartbeat: Heartbeat::default(),
             telemetry,
             clock: options.clock,
             stopping: AtomicBool::new(false),
@@ -277,6 +288,7 @@ impl App {
             }
         });
         let mut keeping = tokio::spawn(keep_house(Arc::clone(&bridge), changes, idle.clone()));
+        let mut beating = tokio::spawn(heartbeat::keep(Arc::clone(&bridge), idle.clone()));
 
         let ended_early = tokio::select! {
             () = stop.cancelled() => None,
@@ -285,6 +297,7 @@ impl App {
             _ = &mut working => Some("the worker"),
             _ = &mut polling => Some("the polling"),
             _ = &mut keeping => Some("the housekeeping"),
+            _ = &mut beating => Some("the heartbeat"),
         };
 
         bridge.stopping.store(true, Ordering::SeqCst);
@@ -375,6 +388,7 @@ async fn keep_house(bridge: Arc<Bridge>, mut changes: Watch, idle: CancellationT
                 bridge.tokens.tend();
                 bridge.alarms.store(&bridge.rules.load(), &bridge.outbound.load().signl4).await;
                 bridge.alarms.credentials().await;
+                bridge.tell_of_others().await;
                 bridge.secure_webhooks.load().tend();
             }
             _ = retain.tick() => retain_all(&bridge, &idle).await,
@@ -402,6 +416,14 @@ async fn retain_all(bridge: &Bridge, idle: &CancellationToken) {
 }
 
 impl Bridge {
+    /// Alarms of destinations that stay out of reach, and of endpoints that refuse one call after another.
+    pub async fn tell_of_others(&self) {
+        if let Ok(holds) = self.store.holds().await {
+            self.alarms.out_of_reach(&holds, &self.paces).await;
+        }
+        self.alarms.refusing(&self.runs).await;
+    }
+
     /// Parses everything anew, runs the examples of the routes and swaps it in whole, or changes nothing and says why.
     pub async fn reload(&self) -> Result<(), ConfigError> {
         let (path, routes) = {
@@ -437,7 +459,8 @@ impl Bridge {
         let former = self.secure_webhooks.load_full();
         self.secure_webhooks.store(Arc::new(SecureWebhooks::new(&fresh.connections, &former, &self.http, &self.clock)));
         // Destinations first: a new team must be known before the first page for it is decided.
-        self.outbound.store(Arc::new(outbound(&fresh, &self.http, &self.tokens, &self.clock)));
+        self.paces.follow(&fresh);
+        self.outbound.store(Arc::new(outbound(&fresh, &self.http, &self.tokens, &self.paces, &self.clock)));
         self.rules.store(Arc::new(fresh.rules.clone()));
         if let Some(token) = &fresh.server.admin_token {
             self.admin_token.store(Arc::new(token.clone()));
@@ -452,10 +475,18 @@ impl Bridge {
 }
 
 /// Both sides as the configuration describes them; their credentials become the entries of `tokens`.
-pub(crate) fn outbound(config: &Config, http: &Http, tokens: &Arc<Tokens>, clock: &Clock) -> Outbound {
+pub(crate) fn outbound(
+    config: &Config,
+    http: &Http,
+    tokens: &Arc<Tokens>,
+    paces: &Arc<Paces>,
+    clock: &Clock,
+) -> Outbound {
     Outbound {
-        azure: azure::deliver::Azure::new(&config.connections, http.clone(), Arc::clone(tokens), clock.clone()),
-        signl4: signl4::deliver::Signl4::new(&config.teams, http.clone(), Arc::clone(tokens), clock.clone()),
+        azure: azure::deliver::Azure::new(&config.connections, http.clone(), Arc::clone(tokens), clock.clone())
+            .telling(Arc::clone(paces)),
+        signl4: signl4::deliver::Signl4::new(&config.teams, http.clone(), Arc::clone(tokens), clock.clone())
+            .telling(Arc::clone(paces)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who calls: where from, with which credential, compared in constant time, and the proof that it was right.
 
 pub mod floods;
+pub mod runs;
 pub mod source;
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -10,6 +11,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 pub use self::floods::{Budget, Floods};
+pub use self::runs::Runs;
 pub use self::source::Source;
 use crate::secret::Secret;
 

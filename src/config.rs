@@ -41,6 +41,7 @@ use ipnet::IpNet;
 use crate::certificate::Certificate;
 use crate::domain::id::{AccountName, ConnectionName, SubscriptionId, TeamName};
 use crate::domain::load::Storm;
+use crate::domain::pace::Events;
 use crate::domain::reading::PollRaises;
 use crate::domain::route::{Comments, Rules};
 use crate::domain::timestamp::Timestamp;
@@ -199,6 +200,16 @@ pub struct Team {
     pub storm: Option<Storm>,
     /// Between two polls; `None`: it is not polled.
     pub poll: Option<Duration>,
+    /// What the team says of its account's pace.
+    pub pace: Option<Pacing>,
+}
+
+/// How many events an account of SIGNL4 is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pacing {
+    /// As many as there are: a private gateway has no limits.
+    Off,
+    Events(Events),
 }
 
 #[cfg(test)]

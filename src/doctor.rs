@@ -117,7 +117,7 @@ async fn examine(config: &Config, clock: &Clock) -> Result<Vec<Finding>, HttpErr
     let http = Http::trusting(limits, config.server.certificates.as_deref())?;
     let tokens = Arc::new(Tokens::new(clock.clone()));
     // For their side effect: the credentials become entries of `tokens`, by the code that `serve` runs.
-    drop(app::outbound(config, &http, &tokens, clock));
+    drop(app::outbound(config, &http, &tokens, &Arc::default(), clock));
     let plain = reqwest::Client::builder()
         .user_agent(concat!("signl4-azure-bridge/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())

@@ -135,6 +135,7 @@ async fn azure_webhook(
         azure::authenticate::authenticate(&config.connections, &entrances, connection, &presented, source, &budget)
             .await
             .map_err(|refusal| refused(bridge, "azure", connection, source, &refusal))?;
+    bridge.runs.let_in("azure", connection);
     let mut room = bridge.bodies.room();
     let (headers, body) = read(bridge, request, &format!("/azure/{connection}"), &mut room).await?;
     let incoming = azure::receive::receive(&caller, body, headers, bridge.parse_azure);
@@ -152,6 +153,7 @@ async fn signl4_webhook(
     let presented = Presented::new(token, request.headers());
     let caller = signl4::authenticate::authenticate(&config.teams, team, &presented, source)
         .map_err(|refusal| refused(bridge, "signl4", team, source, &refusal))?;
+    bridge.runs.let_in("signl4", team);
     let mut room = bridge.bodies.room();
     let (headers, body) = read(bridge, request, &format!("/signl4/{team}"), &mut room).await?;
     let incoming = signl4::receive::receive(&caller, body, headers, bridge.clock.now(), bridge.parse_signl4);
@@ -168,7 +170,9 @@ fn source(request: &Request, config: &Config) -> Source {
 /// The log says what was wrong; the caller does not learn it.
 fn refused(bridge: &Bridge, side: &'static str, name: &str, address: Source, refusal: &Refusal) -> Problem {
     let (source, why) = (shown(name), refusal.as_str());
-    let pace = bridge.floods.refused(address, bridge.clock.now());
+    let now = bridge.clock.now();
+    let pace = bridge.floods.refused(address, now);
+    bridge.runs.refused(side, name, refusal, now);
     if matches!(refusal, Refusal::Unavailable(_)) {
         if pace != Pace::Floods {
             tracing::error!(side, source, %address, why, "a caller could not be judged; it is asked to come again");

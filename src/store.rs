@@ -18,6 +18,7 @@ mod holds;
 mod operate;
 mod polls;
 mod read;
+mod recent;
 mod retention;
 mod rows;
 mod schema;
@@ -39,12 +40,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::domain::after::Next;
 use crate::domain::decide::{Reason, Verdict};
-use crate::domain::delivery::{Attempted, Delivery, Destination};
+use crate::domain::delivery::{Attempted, Delivery};
 use crate::domain::event::{Event, EventKind};
+use crate::domain::hold::Hold;
 use crate::domain::id::{AlertKey, EventId, ExternalId, Side};
 use crate::domain::page::{Known, Page};
 use crate::domain::reading;
-use crate::domain::timestamp::{Timestamp, readable};
+use crate::domain::timestamp::Timestamp;
 
 pub use audit::Violation;
 pub use backup::BackupError;
@@ -52,7 +54,7 @@ pub(crate) use file::private as private_file;
 pub use operate::{Change, Changed};
 pub use polls::{Before, PollChange, Polled};
 pub use read::{Caller, DeliveryRow, EventRow, Health, OpenPage, StoredEvent, delivery_states};
-pub use slots::Slots;
+pub use slots::{Place, Slots};
 use trouble::Condition;
 pub use trouble::{Fault, Trouble};
 use waiting::Waiting;
@@ -207,6 +209,7 @@ pub struct Store {
     listings: Arc<read::Reader>,
     polling: Arc<read::Reader>,
     slots: Arc<Slots>,
+    clock: Clock,
     condition: Arc<Condition>,
     path: Arc<Path>,
     backing_up: Arc<tokio::sync::Mutex<()>>,
@@ -249,8 +252,11 @@ impl Store {
         let interrupted = opened.interrupted;
         let condition = Arc::clone(&opened.condition);
         let (unexamined, now) = (opened.unexamined, clock.now());
-        let writer = writer::spawn(opened, clock, Arc::clone(&slots), duties, queue, Arc::clone(&waiting), leased_out)
-            .map_err(|source| OpenError::File { path: path.display().to_string(), source })?;
+        recent::remember(&opened.connection, slots.paces(), now)
+            .map_err(|source| OpenError::of(&path.display().to_string(), source))?;
+        let spawned =
+            writer::spawn(opened, clock.clone(), Arc::clone(&slots), duties, queue, Arc::clone(&waiting), leased_out);
+        let writer = spawned.map_err(|source| OpenError::File { path: path.display().to_string(), source })?;
         if unexamined {
             care::look_through(path.to_owned(), Arc::clone(&condition), now);
         }
@@ -261,6 +267,7 @@ impl Store {
             listings,
             polling,
             slots,
+            clock,
             condition,
             path: path.into(),
             backing_up: Arc::default(),
@@ -376,7 +383,8 @@ impl Store {
     }
 
     pub async fn health(&self) -> Result<Health, StoreError> {
-        Self::read(&self.reader, read::Reader::health).await
+        let now = self.clock.now();
+        Self::read(&self.reader, move |reader| reader.health(now)).await
     }
 
     /// Writes a whole copy of the store to a new file, while everything goes on; says how many bytes it has.
@@ -389,6 +397,11 @@ impl Store {
         };
         let written = tokio::task::spawn_blocking(write).await;
         written.unwrap_or_else(|_| Err(BackupError::NotWhole { problem: "a fault in the bridge".to_owned() }))
+    }
+
+    /// What holds destinations back.
+    pub async fn holds(&self) -> Result<Vec<Hold>, StoreError> {
+        Self::read(&self.reader, read::Reader::holds).await
     }
 
     /// The writer commits what waits and ends.
@@ -415,19 +428,6 @@ impl Store {
         let reader = Arc::clone(reader);
         tokio::task::spawn_blocking(move || query(&reader)).await.map_err(|_| StoreError::Stopped)?
     }
-}
-
-/// A destination and what holds it back.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Hold {
-    pub destination: Destination,
-    #[serde(serialize_with = "readable::optional")]
-    pub paused_until: Option<Timestamp>,
-    #[serde(serialize_with = "readable::optional")]
-    pub denied_since: Option<Timestamp>,
-    #[serde(serialize_with = "readable::optional")]
-    pub waits_until: Option<Timestamp>,
-    pub why: Option<String>,
 }
 
 #[cfg(test)]

@@ -18,10 +18,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
-use crate::domain::delivery::Call;
+use crate::domain::delivery::{Call, Destination};
 use crate::domain::reading::Raises;
 use crate::domain::timestamp::Timestamp;
 use crate::expiry::seconds_left;
+use crate::paces::PaceStatus;
 use crate::reconcile::PollStatus;
 use crate::store::{Health, Standing};
 use crate::tokens::Status;
@@ -80,6 +81,16 @@ struct SourceLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AccountLabels {
+    account: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DestinationLabels {
+    destination: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: String,
 }
@@ -115,6 +126,9 @@ pub struct Telemetry {
     oldest_due_age: Gauge,
     paused: Gauge,
     denied: Gauge,
+    out_of_reach: Family<DestinationLabels, Gauge>,
+    pace_waiting: Family<AccountLabels, Gauge>,
+    pace_waits: Family<AccountLabels, Counter>,
     token_valid: Family<CredentialLabels, Gauge>,
     secret_ends: Family<CredentialLabels, Gauge>,
 }
@@ -154,6 +168,9 @@ impl Default for Telemetry {
             oldest_due_age: Gauge::default(),
             paused: Gauge::default(),
             denied: Gauge::default(),
+            out_of_reach: Family::default(),
+            pace_waiting: Family::default(),
+            pace_waits: Family::default(),
             token_valid: Family::default(),
             secret_ends: Family::default(),
         };
@@ -236,6 +253,17 @@ impl Default for Telemetry {
         );
         registry.register("destinations_paused", "Destinations paused by an operator", metrics.paused.clone());
         registry.register("destinations_denied", "Destinations that refuse our credential", metrics.denied.clone());
+        registry.register(
+            "destination_out_of_reach",
+            "1 while attempts do not get through and only probes are made",
+            metrics.out_of_reach.clone(),
+        );
+        registry.register(
+            "pace_waiting",
+            "1 while deliveries wait because the account has been sent as much as it takes",
+            metrics.pace_waiting.clone(),
+        );
+        registry.register("pace_waits", "How often deliveries began to wait for the pace", metrics.pace_waits.clone());
         registry.register(
             "credential_usable",
             "1 while the credential is valid or not yet used",
@@ -332,6 +360,21 @@ impl Telemetry {
         self.bodies_bytes.set(number(bodies_bytes));
     }
 
+    /// The pace of each account, before `render`; all destinations count as reached until that says otherwise.
+    pub fn paces(&self, paces: &[PaceStatus], destinations: &[Destination]) {
+        self.out_of_reach.clear();
+        for destination in destinations {
+            let labels = DestinationLabels { destination: destination.to_string() };
+            self.out_of_reach.get_or_create(&labels).set(0);
+        }
+        self.pace_waiting.clear();
+        for pace in paces {
+            let labels = AccountLabels { account: pace.account.clone() };
+            self.pace_waiting.get_or_create(&labels).set(i64::from(pace.waiting));
+            self.pace_waits.get_or_create(&labels).inner().store(pace.waits, Ordering::Relaxed);
+        }
+    }
+
     /// The text of `/metrics`, with the gauges as of now.
     pub fn render(&self, health: Option<&Health>, credentials: &[Status], now: Timestamp) -> String {
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -346,6 +389,10 @@ impl Telemetry {
             self.paused.set(i64::try_from(paused).unwrap_or(i64::MAX));
             let denied = health.holds.iter().filter(|hold| hold.denied_since.is_some()).count();
             self.denied.set(i64::try_from(denied).unwrap_or(i64::MAX));
+            for hold in health.holds.iter().filter(|hold| hold.open_since.is_some()) {
+                let labels = DestinationLabels { destination: hold.destination.to_string() };
+                self.out_of_reach.get_or_create(&labels).set(1);
+            }
         }
         // A credential that is no longer configured is no longer told of.
         self.token_valid.clear();

@@ -17,13 +17,13 @@ use crate::azure::deliver::Azure;
 use crate::clock::{Clock, Stopwatch};
 use crate::domain::after::{Next, RetryPolicy, after};
 use crate::domain::backoff::Roll;
-use crate::domain::delivery::{Attempted, AzureState, Call, Delivery, Destination, Learned, Outcome};
+use crate::domain::delivery::{Attempted, AzureState, AzureTarget, Call, Delivery, Destination, Learned, Outcome};
 use crate::domain::id::{AlertKey, ExternalId, Side};
 use crate::domain::late::{lateness, marked};
 use crate::domain::timestamp::Timestamp;
 use crate::failpoint;
 use crate::signl4::deliver::Signl4;
-use crate::store::{Claimed, Finish, Recorded, Store, StoreError};
+use crate::store::{Claimed, Finish, Place, Recorded, Store, StoreError};
 use crate::telemetry::Telemetry;
 
 mod unrecorded;
@@ -155,7 +155,7 @@ impl Worker {
 
     /// One attempt of a leased delivery, and its record.
     pub async fn carry_out(&self, delivery: Delivery) {
-        let slot = Slot { store: &self.store, destination: delivery.call.destination() };
+        let slot = Slot { store: &self.store, clock: &self.clock, place: Place::of(&delivery) };
         let begun_at = self.clock.now();
         failpoint::pass(failpoint::BEFORE_SEND);
         let attempted = self.attempt(&delivery).await;
@@ -200,6 +200,7 @@ impl Worker {
         let Call::Raise { body, origin: Some(origin), .. } = &mut delivery.call else { return Ok(delivery) };
         let Some(late) = lateness(origin, self.clock.now()) else { return Ok(delivery) };
         if let Some(target) = &origin.alert
+            && self.may_look(target)
             && let Some(learned) = outbound.azure.standing(target).await
             && let Some(why) = over(&learned)
         {
@@ -208,6 +209,12 @@ impl Worker {
         }
         *body = marked(std::mem::take(body), late);
         Ok(delivery)
+    }
+
+    /// A look into Azure has its part of the pace, or is left out: the page goes out all the same.
+    fn may_look(&self, target: &AzureTarget) -> bool {
+        let subscription = Destination::subscription(&target.connection, &target.subscription);
+        self.store.slots().paces().take_read(&subscription, self.clock.now()).is_ok()
     }
 
     async fn finish(&self, delivery: Delivery, attempted: Attempted, begun_at: Timestamp, slot: Slot<'_>) {
@@ -219,16 +226,10 @@ impl Worker {
             self.telemetry.possibly_doubled();
             tracing::warn!(delivery.id = %delivery.id, "nothing could tell whether an earlier attempt arrived: the page may be doubled");
         }
-        let (id, created_at, destination) = (delivery.id, delivery.created_at, delivery.call.destination());
+        let (id, created_at) = (delivery.id, delivery.created_at);
         let denied = matches!(attempted.outcome, Outcome::Denied { .. });
         // For those whom an alarm must tell; nobody else needs a copy.
         let call = (denied || matches!(next, Next::Dead { .. })).then(|| delivery.call.clone());
-        if denied {
-            tracing::error!(
-                delivery.id = %id, destination = %destination, note = attempted.note,
-                "the destination refuses us (credential, permission or address): its deliveries wait and one is tried each minute"
-            );
-        }
         let finish = Finish { delivery, attempted: attempted.clone(), next, begun_at };
         // The attempt is over, and its slot is free as soon as the record is on its way: whoever takes it comes behind.
         let (recorded, ()) = tokio::join!(biased; self.record(&finish), async { drop(slot) });
@@ -337,11 +338,12 @@ struct Begun {
 /// A slot under way; given back whatever happens.
 struct Slot<'a> {
     store: &'a Store,
-    destination: Destination,
+    clock: &'a Clock,
+    place: Place,
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.store.slots().give_back(&self.destination);
+        self.store.slots().give_back(&self.place, self.clock.now());
     }
 }

@@ -20,6 +20,7 @@ use crate::domain::delivery::{Attempted, AzureState, AzureTarget, Call, Delivery
 use crate::domain::id::{ConnectionName, Side};
 use crate::egress::outcome::attempted;
 use crate::egress::{Answer, Http};
+use crate::paces::Paces;
 use crate::tokens::Tokens;
 
 pub use request::requests;
@@ -37,6 +38,7 @@ pub struct Azure {
     pub(super) http: Http,
     pub(super) tokens: Arc<Tokens>,
     pub(super) clock: Clock,
+    pub(super) paces: Arc<Paces>,
 }
 
 impl Azure {
@@ -48,7 +50,13 @@ impl Azure {
         clock: Clock,
     ) -> Self {
         tokens.set(Side::Azure, credential::origins(connections, &http, &clock));
-        Self { connections: connections.clone(), http, tokens, clock }
+        Self { connections: connections.clone(), http, tokens, clock, paces: Arc::default() }
+    }
+
+    /// Tells these paces how many calls Azure says it still takes.
+    #[must_use]
+    pub fn telling(self, paces: Arc<Paces>) -> Self {
+        Self { paces, ..self }
     }
 
     /// One attempt of a delivery to Azure.
@@ -83,8 +91,8 @@ impl Azure {
         if connection.credential.is_none() {
             return Err(denied(format!("[azure.{name}] has no credential: configure one")));
         }
-        let Self { http, tokens, clock, .. } = self;
-        Ok(Visit { connection, target, http, tokens, clock, renewed: false })
+        let Self { http, tokens, clock, paces, .. } = self;
+        Ok(Visit { connection, target, http, tokens, clock, paces, renewed: false })
     }
 }
 

@@ -145,6 +145,11 @@ fn build(
             );
         }
     }
+    let place_of_pace = |team: &TeamName| {
+        let team = table.get("signl4")?.node.value.as_table()?.get(team.as_str())?;
+        Some(team.node.value.as_table()?.get("pace")?.node.place.clone())
+    };
+    signl4::one_pace_an_account(&teams, &|team| place_of_pace(team).unwrap_or_else(|| whole.clone()), findings);
     care::warn_of_shared_tokens(&connections, &teams, findings);
     care::warn_of_files(path, routes_folder, findings);
     let rules = Rules {

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use super::problem::{Findings, nearest, shown};
 use super::secrets::Origins;
 use super::section::{Item, Section};
-use super::value::{parse_url, trimmed};
+use super::value::{is_safe_address, parse_url, trimmed};
 use super::{Alarm, Server, Store, callers};
 use crate::domain::id::TeamName;
 use crate::secret::Secret;
@@ -164,11 +164,20 @@ pub(super) fn alarm(
 
 fn heartbeat(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -> Option<Secret> {
     let secret = item.secret(origins, findings)?;
-    if let Err(problem) = parse_url(secret.expose()) {
-        item.error(format_args!("{}{problem}", item.origin(&secret)), findings);
-        return None;
+    match parse_url(secret.expose()) {
+        Ok(url) if is_safe_address(&url) => {}
+        Ok(_) => {
+            let origin = item.origin(&secret);
+            item.warn(
+                format_args!("{origin}does not begin with https://: it goes through the network in the clear"),
+                findings,
+            );
+        }
+        Err(problem) => {
+            item.error(format_args!("{}{problem}", item.origin(&secret)), findings);
+            return None;
+        }
     }
-    item.not_in_effect(findings);
     Some(secret)
 }
 
@@ -192,9 +201,5 @@ impl Item {
             self.error(format_args!("names the team `{text}`, which is not configured; {hint}"), findings);
         }
         found
-    }
-
-    pub(super) fn not_in_effect(&self, findings: &mut Findings) {
-        self.warn("is accepted, but not in effect in this version", findings);
     }
 }

@@ -1,14 +1,16 @@
 //! `[signl4.NAME]`: a team's secret, tokens, account and REST access.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::problem::Findings;
+use super::problem::{Findings, Place};
 use super::secrets::{Origins, is_path_segment};
 use super::section::{Item, Section};
-use super::{Team, callers, polling};
+use super::{Pacing, Team, callers, polling};
 use crate::domain::id::{AccountName, TeamName};
 use crate::domain::load::{MOST_PAGES, Storm};
+use crate::domain::pace::Events;
 use crate::secret::Secret;
 
 const BASE_URL: &str = "https://connect.signl4.com";
@@ -61,8 +63,8 @@ pub(super) fn team(
             ),
         );
     }
+    let pace = section.take("pace").and_then(|item| pace(&item, findings));
     let storm = section.take("storm").map_or_else(|| Some(Storm::default()), |item| storm(&item, findings));
-    later(&mut section, findings);
     section.finish(findings);
     Some(Team {
         account: account?,
@@ -74,6 +76,7 @@ pub(super) fn team(
         user_id,
         storm,
         poll,
+        pace,
     })
 }
 
@@ -92,16 +95,44 @@ fn webhook_secret(item: &Item, origins: &Origins<'_>, findings: &mut Findings) -
     None
 }
 
-/// Keys whose form is checked and which are not in effect yet.
-fn later(section: &mut Section<'_>, findings: &mut Findings) {
-    if let Some(item) = section.take("pace").filter(|item| item.as_text() != Some("off")) {
-        if let Some(mut table) = item.table("{ per_15s = …, per_minute = … } or \"off\"", findings) {
-            for limit in [table.take("per_15s"), table.take("per_minute")].into_iter().flatten() {
-                limit.count(findings);
-            }
-            table.finish(findings);
+/// A limit that is left out is the documented one. `None` after an error.
+fn pace(item: &Item, findings: &mut Findings) -> Option<Pacing> {
+    if item.as_text() == Some("off") {
+        return Some(Pacing::Off);
+    }
+    let mut table = item.table("{ per_15s = …, per_minute = … } or \"off\"", findings)?;
+    let (per_15s, per_minute) = (table.take("per_15s"), table.take("per_minute"));
+    table.finish(findings);
+    let documented = Events::default();
+    let count = |limit: Option<Item>, documented, findings: &mut Findings| match limit {
+        Some(limit) => limit.count(findings),
+        None => Some(documented),
+    };
+    let per_15s = count(per_15s, documented.per_15s, findings);
+    let per_minute = count(per_minute, documented.per_minute, findings);
+    Some(Pacing::Events(Events { per_15s: per_15s?, per_minute: per_minute? }))
+}
+
+/// SIGNL4 counts the events of an account, whichever of its teams they go to: two paces for it cannot both be meant.
+pub(super) fn one_pace_an_account(
+    teams: &BTreeMap<TeamName, Team>,
+    place: &dyn Fn(&TeamName) -> Place,
+    findings: &mut Findings,
+) {
+    let mut said: BTreeMap<&AccountName, (&TeamName, Pacing)> = BTreeMap::new();
+    for (name, team) in teams {
+        let Some(pace) = team.pace else { continue };
+        let (first, agreed) = said.entry(&team.account).or_insert((name, pace));
+        if *agreed != pace {
+            findings.error(
+                &place(name),
+                format!(
+                    "`pace` in [signl4.{name}] differs from `pace` in [signl4.{first}], and both are of the account `{}`, \
+                     whose events SIGNL4 counts together; give one of them, or the same in both",
+                    team.account
+                ),
+            );
         }
-        item.not_in_effect(findings);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::after::RetryPolicy;
 use crate::domain::backoff::Backoff;
+use crate::domain::hold::Rests;
 use crate::simulator::scene::{
     API_KEY, BRIDGE_USER_ID, CLIENT, CLIENT_SECRET, SUBSCRIPTION, Scene, TEAM_SECRET, TENANT,
 };
@@ -155,7 +156,8 @@ impl Stage {
         // The real cap is five minutes: nobody wants to wait that long for the end of a story.
         let scaled = |seconds: f64| Duration::from_secs_f64(seconds / faster(self.speed));
         let backoff = Backoff { base: scaled(1.0), cap: scaled(2.0) };
-        let policy = RetryPolicy { backoff, ..RetryPolicy::default() };
+        let rests = Rests { first: backoff.base, longest: backoff.cap };
+        let policy = RetryPolicy { backoff, rests, ..RetryPolicy::default() };
         let app = App::build(config, Options { policy, env, ..Options::default() }).await?;
         let (bridge, stop) = (Arc::clone(&app.bridge), CancellationToken::new());
         let task = tokio::spawn(app.run(stop.clone(), true));

@@ -130,11 +130,19 @@ fn holds(target: &str, standing: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
     for hold in list(standing, "holds") {
         let (destination, why) = (text(hold, "destination"), text(hold, "why"));
-        let (paused, denied, waits) =
-            (text(hold, "paused_until"), text(hold, "denied_since"), text(hold, "waits_until"));
+        let (paused, denied, open, waits) = (
+            text(hold, "paused_until"),
+            text(hold, "denied_since"),
+            text(hold, "open_since"),
+            text(hold, "waits_until"),
+        );
         if !denied.is_empty() {
             let detail = format!("{destination} refuses our credential since {denied}");
             let mend = if why.is_empty() { "see the findings of this connection or team" } else { why };
+            findings.push(Finding::fail(CHECK, target, detail, mend));
+        } else if !open.is_empty() {
+            let detail = format!("{destination} is out of reach since {open}: {why}");
+            let mend = "check the network, the proxy and the service's status; it is tried again each minute at least";
             findings.push(Finding::fail(CHECK, target, detail, mend));
         } else if !paused.is_empty() {
             let team = destination.strip_prefix("signl4:").unwrap_or(destination);
@@ -146,7 +154,7 @@ fn holds(target: &str, standing: &Value) -> Vec<Finding> {
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::pass(CHECK, target, "none is paused, refuses us or asked us to wait"));
+        findings.push(Finding::pass(CHECK, target, "none is paused, out of reach, refuses us or asked us to wait"));
     }
     findings
 }

@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use super::backoff::{Backoff, Roll};
 use super::delivery::{Call, Delivery, Outcome};
+use super::hold::Rests;
 use super::timestamp::Timestamp;
+
+/// A Raise that may have arrived waits this long at least before it is repeated.
+pub const SETTLE: Duration = Duration::from_secs(15);
 
 /// How long, and how patiently, a delivery is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct RetryPolicy {
     pub longest_wait_of_a_page: Duration,
     /// Between two probes of a destination that denies us.
     pub probe: Duration,
+    /// Between two probes of one that is out of reach.
+    pub rests: Rests,
 }
 
 impl Default for RetryPolicy {
@@ -32,9 +38,10 @@ impl Default for RetryPolicy {
             backoff: Backoff::default(),
             raise_ttl: Duration::from_hours(24),
             change_ttl: Duration::from_hours(30 * 24),
-            settle: Duration::from_secs(15),
+            settle: SETTLE,
             longest_wait_of_a_page: Duration::from_mins(5),
             probe: Duration::from_mins(1),
+            rests: Rests::default(),
         }
     }
 }

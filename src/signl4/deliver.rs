@@ -16,14 +16,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use self::answer::{Found, error_code, event_id, found, outcome};
+use self::answer::{Found, error_code, event_id, events_left, found, outcome};
 use super::credential;
 use crate::clock::Clock;
 use crate::config::Team;
-use crate::domain::delivery::{Attempted, Call, Delivery, Learned, Outcome};
+use crate::domain::delivery::{Attempted, Call, Delivery, Destination, Learned, Outcome};
 use crate::domain::id::{ExternalId, Side, TeamName};
 use crate::egress::outcome::attempted;
 use crate::egress::{Answer, Draft, Http};
+use crate::paces::Paces;
 use crate::tokens::{CredentialKey, Tokens};
 
 pub use request::requests;
@@ -47,6 +48,7 @@ pub struct Signl4 {
     http: Http,
     tokens: Arc<Tokens>,
     clock: Clock,
+    paces: Arc<Paces>,
     look_up_pause: Duration,
     /// Names of people, by account and id: polls find ids.
     pub(super) people: Arc<Mutex<BTreeMap<(String, String), String>>>,
@@ -56,7 +58,14 @@ impl Signl4 {
     /// Makes the teams' secrets and API keys the SIGNL4 entries of `tokens`.
     pub fn new(teams: &BTreeMap<TeamName, Team>, http: Http, tokens: Arc<Tokens>, clock: Clock) -> Self {
         tokens.set(Side::Signl4, credential::origins(teams));
-        Self { teams: teams.clone(), http, tokens, clock, look_up_pause: LOOK_UP_PAUSE, people: Arc::default() }
+        let (teams, paces, people) = (teams.clone(), Arc::default(), Arc::default());
+        Self { teams, http, tokens, clock, paces, look_up_pause: LOOK_UP_PAUSE, people }
+    }
+
+    /// Tells these paces how many events SIGNL4 says it still takes.
+    #[must_use]
+    pub fn telling(self, paces: Arc<Paces>) -> Self {
+        Self { paces, ..self }
     }
 
     /// With another pause between the two look-ups.
@@ -225,7 +234,7 @@ impl On<'_> {
 impl Signl4 {
     /// Sends a request; only a success is `Ok`.
     pub(super) async fn call(&self, name: &TeamName, key: &CredentialKey, draft: &Draft) -> Result<Answer, Attempted> {
-        let Self { http, tokens, clock, .. } = self;
+        let Self { http, tokens, clock, paces, .. } = self;
         let purpose = draft.aim.purpose;
         let token = tokens.get(key).await.map_err(|error| attempted(error.outcome(), error.to_string()))?;
         let request = draft
@@ -235,10 +244,17 @@ impl Signl4 {
             .send(draft.aim, request)
             .await
             .map_err(|error| attempted(error.outcome(), format!("SIGNL4 {purpose}: {error}")))?;
+        let outcome = outcome(&answer, clock.now());
+        // The headers are those of events; nothing says that REST calls have them.
+        if *key == CredentialKey::Signl4Secret(name.clone())
+            && let Some(told) = events_left(&answer, &outcome, clock.now())
+        {
+            paces.told_of_events(&Destination::team(name), told, clock.now());
+        }
         let code = error_code(&answer);
         let suffix = code.map_or_else(String::new, |code| format!(", code {code}"));
         let note = format!("SIGNL4 answered the {purpose} with {}{suffix}", answer.status);
-        match outcome(&answer, clock.now()) {
+        match outcome {
             Outcome::Accepted => {
                 tokens.confirm(key, &token);
                 Ok(answer)

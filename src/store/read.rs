@@ -9,8 +9,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::rows::{self, state};
-use super::{Hold, StoreError, audit, holds};
+use super::{StoreError, audit, holds};
 use crate::domain::delivery::Destination;
+use crate::domain::hold::{Hold, Rests};
 use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, Side, TeamName};
 use crate::domain::page::{Known, Page, PageState, Phase};
 use crate::domain::timestamp::{Timestamp, readable};
@@ -125,7 +126,7 @@ pub struct Health {
     pub dead: u64,
     pub open_pages: u64,
     pub timers: u64,
-    /// When the oldest delivery that waits was decided, whatever it waits for.
+    /// When the oldest delivery was decided whose time has come, whatever it waits for but an operator's pause.
     #[serde(serialize_with = "readable::optional")]
     pub oldest_due: Option<Timestamp>,
     pub holds: Vec<Hold>,
@@ -272,15 +273,28 @@ impl Reader {
         self.with(|connection| audit::audit(connection, now))
     }
 
-    pub(super) fn health(&self) -> Result<Health, StoreError> {
+    pub(super) fn holds(&self) -> Result<Vec<Hold>, StoreError> {
+        self.with(|connection| holds::all(connection, Rests::default()))
+    }
+
+    pub(super) fn health(&self, now: Timestamp) -> Result<Health, StoreError> {
         self.with(|connection| {
             let count = |query: &str| -> Result<u64, StoreError> {
                 let number: i64 = connection.prepare_cached(query)?.query_row([], |row| row.get(0))?;
                 Ok(u64::try_from(number).unwrap_or(0))
             };
+            // What waits for its next attempt counts, what was never to go out yet does not; nor does what an operator holds
+            // back: a page of a paused team, and what stands behind one in its lane.
             let oldest_due: Option<i64> = connection
-                .prepare_cached("SELECT created_at FROM delivery WHERE state < 2 ORDER BY seq LIMIT 1")?
-                .query_row([], |row| row.get(0))
+                .prepare_cached(
+                    "WITH paused AS (SELECT destination FROM hold WHERE paused_until > ?1)
+                     SELECT created_at FROM delivery AS this WHERE state < 2 AND (attempt > 0 OR due <= ?1)
+                       AND (destination NOT IN (SELECT destination FROM paused) OR class <> 0 AND NOT EXISTS (
+                           SELECT 1 FROM delivery AS page
+                           WHERE page.lane = this.lane AND page.state < 2 AND page.class = 0))
+                     ORDER BY seq LIMIT 1",
+                )?
+                .query_row([now.as_millis()], |row| row.get(0))
                 .optional()?;
             Ok(Health {
                 due: count("SELECT count(*) FROM delivery WHERE state < 2 AND state = 0")?,
@@ -289,7 +303,7 @@ impl Reader {
                 open_pages: count("SELECT count(*) FROM page WHERE ended = 0")?,
                 timers: count("SELECT count(*) FROM timer")?,
                 oldest_due: oldest_due.map(Timestamp::from_millis),
-                holds: holds::all(connection)?,
+                holds: holds::all(connection, Rests::default())?,
             })
         })
     }

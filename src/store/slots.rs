@@ -1,13 +1,18 @@
 //! How many attempts may be under way: towards one side, so that a slow Azure takes none of the pages' slots, and towards
-//! one destination, so that a slow one does not take all of its side.
+//! one destination, so that a slow one does not take all of its side. With a slot goes the part of the account's pace that the
+//! attempt costs (`paces`): it is paid when the slot is taken, and has ended when the slot is given back.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::domain::delivery::Destination;
+use crate::domain::delivery::{Delivery, Destination};
+use crate::domain::hold::Rests;
 use crate::domain::id::Side;
+use crate::domain::pace::Cost;
+use crate::domain::timestamp::Timestamp;
+use crate::paces::Paces;
 
 /// Counts attempts under way.
 #[derive(Debug)]
@@ -19,6 +24,22 @@ pub struct Slots {
     /// Whether a new delivery may be handed to a worker with the commit that stores it.
     hands_over: bool,
     work: Notify,
+    paces: Arc<Paces>,
+    rests: Rests,
+}
+
+/// What an attempt occupies.
+#[derive(Clone, Debug)]
+pub struct Place {
+    destination: Destination,
+    cost: Cost,
+}
+
+impl Place {
+    pub fn of(delivery: &Delivery) -> Self {
+        let call = &delivery.call;
+        Self { destination: call.destination(), cost: Cost::of(call, delivery.uncertain) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -42,12 +63,40 @@ impl Taken {
 
 impl Slots {
     pub fn new(total: usize, each: usize) -> Self {
-        Self { taken: Mutex::default(), total, each, hands_over: true, work: Notify::new() }
+        Self {
+            taken: Mutex::default(),
+            total,
+            each,
+            hands_over: true,
+            work: Notify::new(),
+            paces: Arc::default(),
+            rests: Rests::default(),
+        }
     }
 
     /// Slots for a worker that is stepped by hand: every delivery waits in the store until it is claimed.
     pub fn stepped(total: usize, each: usize) -> Self {
         Self { hands_over: false, ..Self::new(total, each) }
+    }
+
+    /// With these paces; without this nothing is paced.
+    #[must_use]
+    pub fn paced(self, paces: Arc<Paces>) -> Self {
+        Self { paces, ..self }
+    }
+
+    /// With other rests for destinations that are out of reach.
+    #[must_use]
+    pub fn resting(self, rests: Rests) -> Self {
+        Self { rests, ..self }
+    }
+
+    pub(super) fn rests(&self) -> Rests {
+        self.rests
+    }
+
+    pub fn paces(&self) -> &Paces {
+        &self.paces
     }
 
     pub(super) fn hands_over(&self) -> bool {
@@ -69,27 +118,33 @@ impl Slots {
         taken.azure.saturating_add(taken.signl4)
     }
 
-    /// Takes a slot if there is one.
-    pub(super) fn take(&self, destination: &Destination) -> bool {
+    /// Takes a slot if there is one, `at_once` to the destination at most, and pays the pace for it. An error without a time
+    /// is for want of a slot, and `work` tells when one comes back; one with a time says when the pace has room again.
+    pub(super) fn take(&self, place: &Place, at_once: usize, now: Timestamp) -> Result<(), Option<Timestamp>> {
+        let Place { destination, cost } = place;
         let mut taken = self.lock();
         let side = *taken.side(destination);
-        if taken.closed || side >= self.total {
+        let each = taken.by_destination.get(destination).copied().unwrap_or(0);
+        if taken.closed || side >= self.total || each >= self.each.min(at_once) {
             taken.wanted = true;
-            return false;
+            return Err(None);
         }
-        let each = taken.by_destination.entry(destination.clone()).or_default();
-        if *each >= self.each {
-            taken.wanted = true;
-            return false;
+        self.paces.take(destination, *cost, now).map_err(Some)?;
+        match taken.by_destination.get_mut(destination) {
+            Some(each) => *each = each.saturating_add(1),
+            None => {
+                taken.by_destination.insert(destination.clone(), 1);
+            }
         }
-        *each = each.saturating_add(1);
         let side = taken.side(destination);
         *side = side.saturating_add(1);
-        true
+        Ok(())
     }
 
     /// Gives a slot back; every taken slot is given back once.
-    pub fn give_back(&self, destination: &Destination) {
+    pub fn give_back(&self, place: &Place, now: Timestamp) {
+        let Place { destination, cost } = place;
+        self.paces.ended(destination, *cost, now);
         let mut taken = self.lock();
         let side = taken.side(destination);
         *side = side.saturating_sub(1);
@@ -113,22 +168,39 @@ impl Slots {
 mod tests {
     use super::*;
 
+    fn place(destination: &str) -> Place {
+        Place { destination: Destination::stored(destination.to_owned()), cost: Cost::default() }
+    }
+
     #[test]
     fn one_destination_does_not_take_all_slots() {
+        let now = Timestamp::EPOCH;
         let slots = Slots::new(3, 2);
-        let (slow, other) = (Destination::stored("signl4:slow".into()), Destination::stored("signl4:other".into()));
-        assert!(slots.take(&slow) && slots.take(&slow));
-        assert!(!slots.take(&slow), "a third towards one destination");
-        assert!(slots.take(&other));
-        assert!(!slots.take(&other), "a fourth of the side");
-        let azure = Destination::stored("azure:contoso/x".into());
-        assert!(slots.take(&azure), "the other side has slots of its own");
-        slots.give_back(&azure);
-        slots.give_back(&slow);
-        assert!(slots.take(&other));
+        let (slow, other, azure) = (place("signl4:slow"), place("signl4:other"), place("azure:contoso/x"));
+        let takes = |place: &Place| slots.take(place, usize::MAX, now).is_ok();
+        assert!(takes(&slow) && takes(&slow));
+        assert!(!takes(&slow), "a third towards one destination");
+        assert!(takes(&other));
+        assert!(!takes(&other), "a fourth of the side");
+        assert!(takes(&azure), "the other side has slots of its own");
+        slots.give_back(&azure, now);
+        slots.give_back(&slow, now);
+        assert!(takes(&other));
         slots.close();
-        slots.give_back(&other);
-        assert!(!slots.take(&other), "after closing");
+        slots.give_back(&other, now);
+        assert!(!takes(&other), "after closing");
         assert_eq!(slots.in_flight(), 2);
+    }
+
+    #[test]
+    fn a_destination_that_must_show_itself_first_gets_few() {
+        let now = Timestamp::EPOCH;
+        let slots = Slots::new(64, 48);
+        let ops = place("signl4:ops");
+        for _ in 0..3 {
+            assert_eq!(slots.take(&ops, 3, now), Ok(()));
+        }
+        assert_eq!(slots.take(&ops, 3, now), Err(None));
+        assert_eq!(slots.take(&ops, usize::MAX, now), Ok(()), "once it has");
     }
 }

@@ -1,6 +1,8 @@
 //! The contract of the store: one attempt at a time in a lane, a fence that nobody passes twice, and trouble that stays
 //! with the one command or row that has it.
 
+mod holding;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ const LEASE: Duration = Duration::from_secs(91);
 
 struct Bench {
     store: Store,
+    leased: mpsc::UnboundedReceiver<Vec<Delivery>>,
     clock: Clock,
     folder: tempfile::TempDir,
 }
@@ -20,6 +23,10 @@ struct Bench {
 impl Bench {
     /// A store whose judge owes a Raise for each event, and a Resolve behind it where the event says `both`.
     fn open() -> Self {
+        Self::with(Slots::stepped(64, 64))
+    }
+
+    fn with(slots: Slots) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::manual(Timestamp::from_millis(1_790_000_000_000));
         let duties = Duties {
@@ -37,9 +44,8 @@ impl Bench {
             }),
             record: Box::new(|_, _, _| writer::nothing(Reason::Confirmed)),
         };
-        let opened =
-            Store::open(&folder.path().join("bridge.db"), clock.clone(), Slots::stepped(64, 64), duties).unwrap();
-        Self { store: opened.store, clock, folder }
+        let opened = Store::open(&folder.path().join("bridge.db"), clock.clone(), slots, duties).unwrap();
+        Self { store: opened.store, leased: opened.leased, clock, folder }
     }
 
     async fn hear(&self, team: &str, why: &'static str) -> Receipt {
@@ -63,7 +69,7 @@ impl Bench {
         let next = if taken { Next::Done } else { Next::Again { due: self.clock.now() } };
         let attempted =
             Attempted { outcome, learned: Learned::default(), note: String::new(), possibly_doubled: false };
-        self.store.slots().give_back(&delivery.call.destination());
+        self.store.slots().give_back(&Place::of(delivery), self.clock.now());
         self.store.record(Finish { delivery: delivery.clone(), attempted, next, begun_at }).await.unwrap()
     }
 }

@@ -13,17 +13,19 @@ use super::answer::{Answer, chain};
 use super::care::Care;
 use super::claim::{self, LEASE};
 use super::file::OpenFile;
-use super::holds::{self, Holds, Leave};
+use super::holds::Holds;
 use super::operate;
 use super::rows::{self, EventFields, state};
+use super::slots::Place;
 use super::trouble::Failure;
 use super::{Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, polls, retention};
 use super::{clock_jump, digests};
 use crate::clock::Clock;
 use crate::domain::after::Next;
 use crate::domain::decide::{Owed, Reason, Verdict};
-use crate::domain::delivery::{CallKind, Delivery, Outcome};
+use crate::domain::delivery::{Delivery, Outcome};
 use crate::domain::event::{Event, EventKind, TimerKind};
+use crate::domain::hold::{Heard as HeardOf, Hold, Leave};
 use crate::domain::id::{AlertKey, DeliveryId, EventId, Side, digest};
 use crate::domain::load::Load;
 use crate::domain::page::Known;
@@ -69,7 +71,7 @@ pub(super) fn spawn(
     leased_out: UnboundedSender<Vec<Delivery>>,
 ) -> std::io::Result<JoinHandle<()>> {
     let unreadable = |error| std::io::Error::other(chain(&error));
-    let holds = Holds::load(&opened.connection).map_err(unreadable)?;
+    let holds = Holds::load(&opened.connection, slots.rests()).map_err(unreadable)?;
     let load = Arc::new(digests::load(&opened.connection, clock.now()).map_err(unreadable)?);
     let latest = clock_jump::latest(&opened.connection).map_err(std::io::Error::other)?;
     std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
@@ -137,7 +139,7 @@ impl Writer {
             let handed = std::mem::take(&mut self.handed);
             if let Err(lost) = self.leased_out.send(handed) {
                 for delivery in &lost.0 {
-                    self.slots.give_back(&delivery.call.destination());
+                    self.slots.give_back(&Place::of(delivery), self.clock.now());
                 }
             }
         }
@@ -207,7 +209,7 @@ impl Writer {
 
     /// What is kept in memory beside the rows, as the rows have it.
     fn remember(&mut self, connection: &Connection) {
-        if let Ok(holds) = Holds::load(connection) {
+        if let Ok(holds) = Holds::load(connection, self.slots.rests()) {
             self.holds = holds;
         }
         if let Ok(load) = digests::load(connection, self.clock.now()) {
@@ -218,7 +220,7 @@ impl Writer {
     /// Deliveries that were to be handed over and are not: their slots are free again.
     fn take_back(&mut self, from: usize) {
         for delivery in self.handed.drain(from..) {
-            self.slots.give_back(&delivery.call.destination());
+            self.slots.give_back(&Place::of(&delivery), self.clock.now());
         }
     }
 
@@ -226,7 +228,7 @@ impl Writer {
     fn give_back(&self, answer: &Answer) {
         if let Answer::Claim(_, Ok(claim)) = answer {
             for delivery in &claim.deliveries {
-                self.slots.give_back(&delivery.call.destination());
+                self.slots.give_back(&Place::of(delivery), self.clock.now());
             }
         }
     }
@@ -401,47 +403,51 @@ impl Writer {
     ) -> Result<(), StoreError> {
         for owed in owed {
             let uuid = Uuid::now_v7();
-            let destination = owed.call.destination();
-            let leave = self.holds.leave(&destination, now);
-            let at_once = self.slots.hands_over()
-                && owed.due <= now
-                && !matches!(leave, Leave::Probe { .. })
-                && leave.allows(owed.call.class())
-                && !rows::lane_is_busy(connection, &owed.call.lane())?
-                && self.slots.take(&destination);
-            let lease_until = at_once.then(|| now.plus(LEASE));
-            self.nudge |= !at_once;
-            if at_once {
-                self.handed.push(Delivery {
-                    id: DeliveryId::new(uuid),
-                    call: owed.call.clone(),
-                    attempt: 1,
-                    uncertain: false,
-                    created_at: now,
-                });
-            }
+            let delivery = self.hand_over(connection, DeliveryId::new(uuid), owed, now)?;
+            let lease_until = delivery.is_some().then(|| now.plus(LEASE));
+            self.nudge |= delivery.is_none();
+            self.handed.extend(delivery);
             rows::insert_delivery(connection, uuid, owed, event, lease_until, now)?;
         }
         Ok(())
     }
 
+    /// A delivery that nothing holds back: its lane is free, nobody of its account waits before it, and it has its slot.
+    fn hand_over(
+        &self,
+        connection: &Connection,
+        id: DeliveryId,
+        owed: &Owed,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let destination = owed.call.destination();
+        let leave = self.holds.leave(&destination, now);
+        if !self.slots.hands_over()
+            || owed.due > now
+            || matches!(leave, Leave::Probe { .. })
+            || !leave.allows(owed.call.class())
+            || self.slots.paces().is_waiting(&destination)
+            || rows::lane_is_busy(connection, &owed.call.lane())?
+        {
+            return Ok(None);
+        }
+        let delivery = Delivery { id, call: owed.call.clone(), attempt: 1, uncertain: false, created_at: now };
+        let taken = self.slots.take(&Place::of(&delivery), leave.at_once(), now);
+        Ok(taken.is_ok().then_some(delivery))
+    }
+
     fn record(&mut self, connection: &Connection, finish: &Finish, now: Timestamp) -> Result<Recorded, StoreError> {
         let delivery = &finish.delivery;
         let outcome = &finish.attempted.outcome;
-        let destination = delivery.call.destination();
-        let heard = holds::Heard {
-            destination: &destination,
-            outcome,
-            note: &finish.attempted.note,
-            begun_at: finish.begun_at,
-            // Annotations go by the API key: they say nothing of the webhook's secret.
-            proves_credential: delivery.call.kind() != CallKind::Annotate,
-        };
-        self.holds.heard(connection, &heard, now)?;
+        let (destination, kind) = (delivery.call.destination(), delivery.call.kind());
+        let heard = HeardOf { kind, outcome, note: &finish.attempted.note, begun_at: finish.begun_at };
+        self.nudge |= self.holds.heard(connection, &destination, &heard, now)?;
+        let next_attempt =
+            |hold: Option<&Hold>, due| hold.map_or(due, |hold| hold.next_attempt(kind, outcome, due, now));
         let (state, due, finished_at) = match &finish.next {
             Next::Done => (state::DONE, now, Some(now)),
             Next::Dead { .. } => (state::DEAD, now, Some(now)),
-            Next::Again { due } => (state::DUE, *due, None),
+            Next::Again { due } => (state::DUE, next_attempt(self.holds.get(&destination), *due), None),
         };
         let uncertain = delivery.uncertain || *outcome == Outcome::Unknown;
         let changed = connection

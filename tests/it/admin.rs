@@ -16,13 +16,13 @@ fn alert() -> AlertSpec {
     AlertSpec::metric("CPU above 90 %", "vm-web-1", Metric::default())
 }
 
-async fn get(town: &Town, path: &str) -> (u16, Value) {
+pub(crate) async fn get(town: &Town, path: &str) -> (u16, Value) {
     let answer = town.http.get(format!("{}{path}", town.admin)).send().await.unwrap();
     let status = answer.status().as_u16();
     (status, answer.json().await.unwrap_or_default())
 }
 
-async fn metrics(town: &Town) -> String {
+pub(crate) async fn metrics(town: &Town) -> String {
     town.http.get(format!("{}/metrics", town.admin)).send().await.unwrap().text().await.unwrap()
 }
 

@@ -21,7 +21,11 @@ mod faults;
 #[cfg(test)]
 mod official_clients;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod outcomes;
+#[cfg(test)]
+mod pacing;
 #[cfg(test)]
 mod payloads;
 #[cfg(test)]
@@ -44,5 +48,7 @@ mod threads;
 mod tidy;
 #[cfg(test)]
 mod town;
+#[cfg(test)]
+mod vitals;
 #[cfg(test)]
 mod windows;

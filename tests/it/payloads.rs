@@ -23,7 +23,7 @@ use signl4_azure_bridge::simulator::signl4::Alert;
 use signl4_azure_bridge::store::EventRow;
 
 use self::published::{Sample, missing};
-use crate::town::Town;
+use crate::town::{Plan, Town, without_pace};
 
 #[path = "../../src/lenient/mutate.rs"]
 mod mutate;
@@ -299,7 +299,7 @@ async fn post_all(town: &Town, url: &str, bodies: &[Vec<u8>]) -> Vec<String> {
 
 #[tokio::test]
 async fn spoiled_alerts_are_pages_or_have_a_named_verdict() {
-    let town = Town::new().await;
+    let town = Town::with(Plan { edit: |toml| without_pace(&toml), ..Plan::default() }).await;
     town.scene.azure.remove_webhooks();
     let payloads: Vec<Payload> = fixtures("azure").into_iter().chain(samples()).collect();
     let bodies = spoiled(&payloads);

@@ -20,6 +20,8 @@ use tokio::sync::Notify;
 const IDENTITY_HEADER: &str = "simulated-identity-header";
 /// Refused, as nobody registered its issuer: only that it stays in is looked at.
 const FEDERATED_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL29pZGMuZXhhbXBsZS5jb20ifQ.c2lnbmF0dXJl";
+/// In the URL of a monitor that answers 404: only that it stays in is looked at.
+const HEARTBEAT: &str = "simulated-heartbeat-key-of-a-monitor";
 const ADMIN_TOKEN: &str = "simulated-admin-token-of-some-length";
 
 /// What a process has printed so far, and a bell that rings with every piece of it.
@@ -89,8 +91,9 @@ async fn secrets_stay_in() {
     let scene = Scene::start(free, free, Clock::System).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("bridge.toml");
+    let heartbeat = format!("[alarm]\nheartbeat = \"{}/ping/{HEARTBEAT}\"\n", scene.azure.url());
     let server = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nadmin_token = \"{ADMIN_TOKEN}\"\n"
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nadmin_token = \"{ADMIN_TOKEN}\"\n{heartbeat}"
     );
     let secure = "secure_webhook = { audience = \"api://signl4-azure-bridge\" }\n";
     let sections = scene.bridge_toml().replace("[azure.contoso]\n", &format!("[azure.contoso]\n{secure}"));
@@ -230,10 +233,19 @@ async fn secrets_stay_in() {
             }
         }
     }
-    let mut secrets: Vec<String> =
-        [CLIENT_SECRET, AZURE_TOKEN, TEAM_SECRET, SIGNL4_TOKEN, API_KEY, ADMIN_TOKEN, FEDERATED_TOKEN, IDENTITY_HEADER]
-            .map(str::to_owned)
-            .into();
+    let mut secrets: Vec<String> = [
+        CLIENT_SECRET,
+        AZURE_TOKEN,
+        TEAM_SECRET,
+        SIGNL4_TOKEN,
+        API_KEY,
+        ADMIN_TOKEN,
+        FEDERATED_TOKEN,
+        IDENTITY_HEADER,
+        HEARTBEAT,
+    ]
+    .map(str::to_owned)
+    .into();
     // The key line by line, what was signed with it, and every token that was given for any of them.
     secrets.extend(made.key.lines().filter(|line| line.len() == 64).map(str::to_owned));
     let calls = scene.azure.calls();

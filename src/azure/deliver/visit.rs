@@ -7,10 +7,11 @@ use serde::Deserialize;
 use super::request;
 use crate::clock::Clock;
 use crate::config::Connection;
-use crate::domain::delivery::{Attempted, AzureState, AzureTarget, Outcome};
+use crate::domain::delivery::{Attempted, AzureState, AzureTarget, Destination, Outcome};
 use crate::domain::timestamp::Timestamp;
 use crate::egress::outcome::{attempted, code};
 use crate::egress::{Answer, Draft, Http};
+use crate::paces::Paces;
 use crate::tokens::{CredentialKey, Token, Tokens};
 
 /// Clocks of two machines may differ by this much.
@@ -24,6 +25,7 @@ pub(super) struct Visit<'a> {
     pub(super) http: &'a Http,
     pub(super) tokens: &'a Tokens,
     pub(super) clock: &'a Clock,
+    pub(super) paces: &'a Paces,
     /// A refused token is forgotten once in an attempt.
     pub(super) renewed: bool,
 }
@@ -106,6 +108,7 @@ impl Visit<'_> {
                 .await
                 .map_err(|error| attempted(error.outcome(), format!("no token for Azure: {error}")))?;
             let answer = self.send(draft, &token).await?;
+            self.tell_pace(&answer);
             if answer.status == 401 && !self.renewed {
                 self.renewed = true;
                 self.tokens.forget(&key, &token);
@@ -118,6 +121,16 @@ impl Visit<'_> {
             }
             return Ok(answer);
         }
+    }
+
+    /// What is left of Azure's buckets can only slow us.
+    fn tell_pace(&self, answer: &Answer) {
+        let left = |name: &str| answer.header(name)?.trim().parse::<u32>().ok();
+        let (reads, writes) =
+            (left("x-ms-ratelimit-remaining-subscription-reads"), left("x-ms-ratelimit-remaining-subscription-writes"));
+        let AzureTarget { connection, subscription, .. } = self.target;
+        let destination = Destination::subscription(connection, subscription);
+        self.paces.told_of_buckets(&destination, reads, writes, self.clock.now());
     }
 
     async fn send(&self, draft: &Draft, token: &Token) -> Result<Answer, Attempted> {

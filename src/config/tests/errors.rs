@@ -232,6 +232,25 @@ fn each_error_names_place_and_mend() {
             "bridge.toml:11:12: `base_url` in [signl4.ops] must not hold a user name or password",
         ),
         (
+            with(secret, &format!("{secret}\npace = {{ per_15s = 0 }}")),
+            "bridge.toml:11:20: `per_15s` in `pace` of [signl4.ops] must be a whole number from 1",
+        ),
+        (
+            with(secret, &format!("{secret}\npace = {{ per_second = 10 }}")),
+            "bridge.toml:11:10: unknown key `per_second` in `pace` of [signl4.ops]; known are `per_15s` and `per_minute`",
+        ),
+        (
+            with(secret, &format!("{secret}\npace = \"on\"")),
+            "bridge.toml:11:8: `pace` in [signl4.ops] must be { per_15s = …, per_minute = … } or \"off\" and not a text",
+        ),
+        (
+            format!(
+                "{}[signl4.rest]\n{secret}\naccount = \"acme\"\npace = \"off\"\n[routing]\nfallback_team = \"ops\"\n",
+                with(secret, &format!("{secret}\naccount = \"acme\"\npace = {{ per_15s = 10 }}"))
+            ),
+            "bridge.toml:17:8: `pace` in [signl4.rest] differs from `pace` in [signl4.ops], and both are of the account `acme`, whose events SIGNL4 counts together; give one of them, or the same in both",
+        ),
+        (
             with(secret, &format!("{secret}\nstorm = {{ pages_per_minute = 0 }}")),
             "bridge.toml:11:30: `pages_per_minute` in `storm` of [signl4.ops] must be a whole number from 1",
         ),
@@ -412,10 +431,9 @@ fn a_routes_folder_that_was_named_must_be_there() {
 }
 
 #[test]
-fn what_is_risky_or_not_in_effect_is_a_warning() {
+fn what_is_risky_is_a_warning() {
     let azure_token = "token         = { env = \"AZURE_TOKEN\" }";
     let secret = "secret = { env = \"TEAM_SECRET\" }";
-    let in_effect = "is accepted, but not in effect in this version";
     for (text, expected) in [
         (
             with(secret, "secret = \"teamsecret99\""),
@@ -449,9 +467,11 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
             with(azure_token, &format!("{azure_token}\nnetworks = \"198.51.100.0/24\"")),
             "bridge.toml: `networks` in [azure.contoso] sees only the proxy on this machine; name it in [server]: `trusted_proxies = [\"127.0.0.1\"]`".to_owned(),
         ),
-        (with(secret, &format!("{secret}\npace = {{ per_15s = 150, per_minute = 600 }}")), format!("bridge.toml:11:8: `pace` in [signl4.ops] {in_effect}")),
         (with(secret, &format!("{secret}\nstorm = {{ pages_per_minute = 9, digest_every = \"1m\" }}")), "bridge.toml:11:30: `pages_per_minute` in `storm` of [signl4.ops] is more than SIGNL4 lets through: after five notifications within a minute it silences a person".to_owned()),
-        (front("[alarm]\nheartbeat = { env = \"URL\" }"), format!("bridge.toml:2:13: `heartbeat` in [alarm] {in_effect}")),
+        (
+            front("[alarm]\nheartbeat = { env = \"PLAIN_URL\" }"),
+            "bridge.toml:2:13: `heartbeat` in [alarm] (from environment variable PLAIN_URL) does not begin with https://: it goes through the network in the clear".to_owned(),
+        ),
         (
             with(secret, &format!("{secret}\nuser_id = \"u1\"")),
             "bridge.toml:11:11: `user_id` in [signl4.ops] is not used without `api_key`".to_owned(),
@@ -462,7 +482,7 @@ fn what_is_risky_or_not_in_effect_is_a_warning() {
         ),
     ] {
         let folder = Folder::new(&text)
-            .set("URL", "https://example.com/ping/1")
+            .set("PLAIN_URL", "http://monitor.example.com/ping/1")
             .set("DULL", "abcABC-abcABC-abcABC-abcABC");
         assert_eq!(folder.warnings(), [expected]);
     }

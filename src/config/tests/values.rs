@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::{Cloud, Credential, SecureWebhook};
+use super::super::{Cloud, Credential, Pacing, SecureWebhook};
 use super::{Folder, LEAST, SUB};
 use crate::domain::event::Severity;
 use crate::domain::id::{ConnectionName, SubscriptionId, TeamName};
+use crate::domain::pace::Events;
 use crate::domain::reading::PollRaises;
 use crate::domain::route::{CloseInAzure, Comments, Expected, OnResolved, Scenario, SystemClose};
 use crate::domain::timestamp::Timestamp;
@@ -38,6 +39,7 @@ fn defaults_fill_the_least_configuration() {
     assert_eq!((ops.account.as_str(), ops.base_url.as_str()), ("ops", "https://connect.signl4.com"));
     assert_eq!(ops.secret.expose(), "teamsecret99");
     assert!(!ops.has_api());
+    assert_eq!(ops.pace, None);
     assert_eq!(folder.warnings(), [""; 0]);
 }
 
@@ -110,12 +112,27 @@ token  = {{ env = "SIGNL4_TOKEN" }}
     let ops = &config.teams[&team("ops")];
     assert_eq!((ops.account.as_str(), ops.secret.expose()), ("acme", "abc123"));
     assert!(ops.has_api());
+    assert_eq!(ops.pace, Some(Pacing::Off));
     let traits = &config.rules.teams[&team("ops")];
     assert!(traits.has_api && traits.own_user_id.as_deref() == Some("3f0e5a52-8f0b-4b7e-a0d5-6b1f3f1d2c04"));
     assert!(config.rules.connections[&ConnectionName::parse("contoso").unwrap()].can_write);
     let watched =
         ["bridge.toml", "routes", "secrets/admin", "secrets/azure", "secrets/team"].map(|name| folder.path(name));
     assert_eq!(config.watched, watched.into());
+}
+
+#[test]
+fn a_pace_of_which_one_half_is_given_has_the_documented_other_half() {
+    for (pace, expected) in [
+        ("{ per_15s = 10 }", Events { per_15s: 10, per_minute: 600 }),
+        ("{ per_minute = 240 }", Events { per_15s: 150, per_minute: 240 }),
+        ("{}", Events { per_15s: 150, per_minute: 600 }),
+    ] {
+        let folder = Folder::new(&format!("{LEAST}pace = {pace}\n"));
+        let config = folder.load().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.teams[&team("ops")].pace, Some(Pacing::Events(expected)), "{pace}");
+        assert_eq!(folder.warnings(), [""; 0]);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::domain::delivery::Outcome;
 use crate::domain::id::ExternalId;
+use crate::domain::pace::Told;
 use crate::domain::timestamp::Timestamp;
 use crate::egress::Answer;
 use crate::egress::retry_after::until_epoch;
@@ -38,6 +39,18 @@ pub(super) fn outcome(answer: &Answer, now: Timestamp) -> Outcome {
         | Outcome::Denied { .. }
         | Outcome::OurFault) => outcome,
     }
+}
+
+/// How many more events SIGNL4 takes of the account, and until when that counts. Nothing where the headers make no sense.
+pub(super) fn events_left(answer: &Answer, outcome: &Outcome, now: Timestamp) -> Option<Told> {
+    let number = |name: &str| answer.header(name)?.trim().parse::<u32>().ok();
+    let limit = number("X-RateLimit-Limit").filter(|limit| *limit > 0);
+    if let (429, Outcome::Busy { after: Some(after) }) = (answer.status, outcome) {
+        return Some(Told { left: 0, limit: limit.unwrap_or(u32::MAX), reset: now.plus(*after) });
+    }
+    let (limit, left) = (limit?, number("X-RateLimit-Remaining")?);
+    let until = until_epoch(&answer.headers, "X-RateLimit-Reset", now)?;
+    (left <= limit).then(|| Told { left, limit, reset: now.plus(until) })
 }
 
 /// SIGNL4's own error number. The texts beside it quote the secret and are never read.

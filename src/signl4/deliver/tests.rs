@@ -62,6 +62,7 @@ fn team(base_url: &str) -> Team {
         user_id: Some(USER.to_owned()),
         storm: None,
         poll: None,
+        pace: None,
     }
 }
 

@@ -9,6 +9,7 @@ use signl4_azure_bridge::simulator::calls::Operation;
 use signl4_azure_bridge::simulator::faults::{Door, Fault};
 use signl4_azure_bridge::simulator::scene::{JANE, Scene};
 use signl4_azure_bridge::simulator::signl4::AlertStatus;
+use signl4_azure_bridge::store::Place;
 
 use crate::town::{Plan, Town, start_of_time, write_configuration};
 
@@ -56,7 +57,7 @@ async fn a_clock_that_jumps_loses_doubles_and_delays_nothing() {
         town.scene.azure.webhooks().settled(Duration::from_secs(20)).await.unwrap();
         let claimed = town.bridge.store.claim(1).await.unwrap().deliveries;
         assert_eq!(claimed.len(), 1);
-        town.bridge.store.slots().give_back(&claimed[0].call.destination());
+        town.bridge.store.slots().give_back(&Place::of(&claimed[0]), town.clock.now());
 
         jump(&town.clock, by);
         town.scene.signl4.acknowledge(&town.page(&open).id, JANE, None).unwrap();
