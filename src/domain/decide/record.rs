@@ -30,8 +30,12 @@ pub fn record(
                 desk.end(page, Ending::NotRaised);
             }
         }
-        (Call::Raise { .. }, Next::Again { .. }) if is_over(attempted) => over(&mut desk, attempted),
-        (Call::Raise { page, .. }, Next::Again { .. }) => spare(&mut desk, page),
+        (Call::Raise { page, .. }, Next::Again { .. }) => {
+            if is_over(attempted) {
+                over(&mut desk, attempted);
+            }
+            spare(&mut desk, page);
+        }
         (Call::Acknowledge { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Acknowledged),
         (Call::Resolve { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Closed),
         // The ledger is that of the thread's first alert; those that joined follow it.

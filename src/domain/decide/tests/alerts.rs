@@ -132,6 +132,19 @@ fn a_raise_that_failed_while_azure_resolved_is_not_tried_again() {
 }
 
 #[test]
+fn a_late_raise_whose_alert_resolved_while_azure_was_asked_is_not_tried_again() {
+    let mut world = World::one_team();
+    world.fired(0);
+    world.begin(CallKind::Raise);
+    world.resolved(0);
+    assert_eq!(world.owed(), ["raise ops", "resolve ops"]);
+    let learned = Learned { resolved_at: Some(at(60)), azure: Some((AzureState::New, None)), ..Learned::default() };
+    let outcome = Outcome::NotYet { after: Duration::ZERO };
+    world.end_learning(CallKind::Raise, &outcome, Next::Again { due: at(400) }, learned);
+    assert_eq!(world.owed(), Vec::<String>::new());
+}
+
+#[test]
 fn a_raise_of_unknown_fate_is_not_repeated_after_resolved() {
     let mut world = World::one_team();
     world.fired(0);
