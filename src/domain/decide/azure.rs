@@ -353,13 +353,20 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
         }
     }
     let again = alert.condition == Condition::Resolved && notification.fired_at <= alert.fired_at;
+    // The firing that it ends was not heard of yet.
+    let anew = own && notification.fired_at.zip(alert.fired_at).is_some_and(|(fired, known)| fired > known);
+    let azure = if anew { Ledger { seen: Some(AzureState::New), wanted: None } } else { alert.azure };
     desk.alert = Some(Alert {
         condition: Condition::Resolved,
         fired_at: notification.fired_at.or(alert.fired_at),
         resolved_at: Some(notification.resolved_at.unwrap_or(desk.now)),
+        azure,
         heard_at: desk.now,
-        ..alert
+        ..alert.clone()
     });
+    if anew {
+        desk.fires_anew(&alert);
+    }
     let live = desk.live();
     if live.is_empty() {
         return if again { Reason::Repeat } else { Reason::ResolvedWithoutPage };

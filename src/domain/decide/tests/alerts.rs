@@ -44,6 +44,21 @@ fn what_people_did_to_an_episode_is_not_done_to_the_next() {
     assert_eq!(again(true), taken_back, "one under way may arrive after the new firing");
 
     let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 10);
+    world.deliver();
+    assert_eq!(world.resolved(600), Reason::ResolvedWithoutPage, "of a firing that is not heard of yet");
+    assert_eq!(world.azure(), AzureState::New, "Azure has begun anew");
+
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 10);
+    world.begin(CallKind::ChangeState);
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 20);
+    let landed = Learned { azure: Some((AzureState::Closed, Some(at(601)))), ..Learned::default() };
+    world.end_learning(CallKind::ChangeState, &Outcome::Accepted, Next::Done, landed);
+    world.fired(600);
+    assert_eq!(world.owed(), ["New: -"], "the close arrived after the new firing, and before we heard of that");
+
+    let mut world = World::one_team().paged();
     world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
     world.resolved(0);
     world.fired(600);
