@@ -165,6 +165,11 @@ fn start(desk: &mut Desk<'_>, notification: &Notification, rendered: &Rendered, 
         };
         let put_aside: Vec<ExternalId> = open.into_iter().filter(acknowledged).collect();
         if put_aside.is_empty() {
+            // One that had ended and was opened again has no text any more, should it be paged again.
+            for page in desk.pages.iter_mut().filter(|page| page.team == *plan.team && !page.is_ended()) {
+                let body = || raise_body(rendered, &page.id, plan.service, plan.scenario);
+                page.body = page.body.take().or_else(|| Some(body()));
+            }
             return Started::AlreadyPaged;
         }
         // Whoever acknowledged an earlier firing may sleep again: the new one is a new page.
