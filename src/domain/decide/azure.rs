@@ -384,6 +384,10 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
         });
         nobody_woken &= spared;
     }
+    let acknowledged = |page: &Page| !page.is_ended() && page.signl4.settled() == Some(PageState::Acknowledged);
+    if anew && desk.pages.iter().any(acknowledged) {
+        desk.change_azure(AzureState::Acknowledged, "Its page is acknowledged in SIGNL4 since an earlier firing");
+    }
     let close_too = desk.pages.iter().any(|page| page.policy.close_in_azure == CloseInAzure::OnResolveToo);
     if close_too {
         desk.change_azure(AzureState::Closed, "Resolved; closed by the SIGNL4 bridge as its route says");

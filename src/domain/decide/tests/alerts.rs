@@ -49,6 +49,13 @@ fn what_people_did_to_an_episode_is_not_done_to_the_next() {
     assert_eq!(world.resolved(600), Reason::ResolvedWithoutPage, "of a firing that is not heard of yet");
     assert_eq!(world.azure(), AzureState::New, "Azure has begun anew");
 
+    let policy = Policy { on_resolved: OnResolved::Ignore, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("all", "ops", policy)])).paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.deliver();
+    world.resolved(600);
+    assert_eq!(world.azure(), AzureState::Acknowledged, "as the page that outlives it");
+
     let mut world = World::one_team().paged();
     world.signl4(1, Happened::Closed, Some("Jane Doe"), 10);
     world.begin(CallKind::ChangeState);
