@@ -31,7 +31,9 @@ pub fn record(
             }
         }
         (Call::Raise { page, .. }, Next::Again { .. }) => {
-            if is_over(attempted) {
+            if is_our_own(&desk, attempted) {
+                go_unasked(&mut desk, page);
+            } else if is_over(attempted) {
                 over(&mut desk, attempted);
             }
             spare(&mut desk, page);
@@ -102,6 +104,30 @@ fn spare(desk: &mut Desk<'_>, id: &ExternalId) {
 fn is_over(attempted: &Attempted) -> bool {
     attempted.learned.resolved_at.is_some()
         || attempted.learned.azure.is_some_and(|(state, _)| state != AzureState::New)
+}
+
+/// What Azure shows is what we did to an earlier firing, and our taking it back is still on its way: nobody has taken care
+/// of this one.
+fn is_our_own(desk: &Desk<'_>, attempted: &Attempted) -> bool {
+    let Some(alert) = desk.alert.as_ref().filter(|_| attempted.learned.resolved_at.is_none()) else { return false };
+    let taken_back = |call: &Call| {
+        matches!(call, Call::ChangeState { target, state: AzureState::New, .. } if target.key == alert.key)
+    };
+    let on_its_way = desk.known.open.iter().any(|open| taken_back(&open.call));
+    is_over(attempted) && alert.azure.wanted == Some(AzureState::New) && on_its_way
+}
+
+/// The page goes out without asking Azure again.
+fn go_unasked(desk: &mut Desk<'_>, id: &ExternalId) {
+    let raise = desk.open_of(id).find(|open| open.call.kind() == CallKind::Raise && !open.uncertain);
+    let Some((delivery, mut call)) = raise.map(|raise| (raise.id, raise.call.clone())) else { return };
+    if let Call::Raise { origin: Some(origin), .. } = &mut call
+        && desk.page(id).is_some_and(|page| !page.is_ended())
+    {
+        origin.alert = None;
+        desk.finish(delivery, Finished::Superseded);
+        desk.owe(call);
+    }
 }
 
 fn over(desk: &mut Desk<'_>, attempted: &Attempted) {

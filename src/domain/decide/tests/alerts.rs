@@ -167,6 +167,24 @@ fn a_late_raise_whose_alert_resolved_while_azure_was_asked_is_not_tried_again() 
 }
 
 #[test]
+fn a_late_page_is_not_held_back_by_what_we_did_to_an_earlier_firing() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.begin(CallKind::ChangeState);
+    world.resolved(0);
+    world.fired(600);
+    world.begin(CallKind::Raise);
+    let learned = Learned { azure: Some((AzureState::Acknowledged, Some(at(605)))), ..Learned::default() };
+    let outcome = Outcome::NotYet { after: Duration::ZERO };
+    world.end_learning(CallKind::Raise, &outcome, Next::Again { due: at(910) }, learned);
+    let Some(Call::Raise { origin: Some(origin), .. }) = world.known.open.last().map(|open| &open.call) else {
+        panic!("the page goes out: {:?}", world.owed())
+    };
+    assert_eq!(origin.alert, None, "without asking again");
+    assert_eq!(world.azure(), AzureState::New);
+}
+
+#[test]
 fn a_raise_of_unknown_fate_is_not_repeated_after_resolved() {
     let mut world = World::one_team();
     world.fired(0);
