@@ -35,6 +35,8 @@ fn a_close_that_is_heard_late_ends_no_page_of_a_later_firing() {
     world.now = at(600);
     world.fired(600);
     world.deliver();
+    // Opened again after our own close, and closed by hand.
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 40);
     assert_eq!(world.signl4(1, Happened::Closed, Some("Jane Doe"), 50), Reason::Closed);
     assert_eq!((world.phase(2), world.azure()), (Phase::Raised, AzureState::New));
     world.signl4(2, Happened::Closed, Some("Jane Doe"), 610);
