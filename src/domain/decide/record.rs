@@ -110,9 +110,7 @@ fn is_over(attempted: &Attempted) -> bool {
 /// of this one.
 fn is_our_own(desk: &Desk<'_>, attempted: &Attempted) -> bool {
     let Some(alert) = desk.alert.as_ref().filter(|_| attempted.learned.resolved_at.is_none()) else { return false };
-    let taken_back = |call: &Call| {
-        matches!(call, Call::ChangeState { target, state: AzureState::New, .. } if target.key == alert.key)
-    };
+    let taken_back = |call: &Call| matches!(call, Call::ChangeState { target, state: AzureState::New, .. } if target.key == alert.key);
     let on_its_way = desk.known.open.iter().any(|open| taken_back(&open.call));
     is_over(attempted) && alert.azure.wanted == Some(AzureState::New) && on_its_way
 }
