@@ -161,6 +161,10 @@ fn changed(desk: &mut Desk<'_>, id: &ExternalId, state: PageState) {
 fn learned(desk: &mut Desk<'_>, call: &Call, attempted: &Attempted) {
     let Some((state, modified_at)) = attempted.learned.azure else { return };
     let Some(alert) = &mut desk.alert else { return };
+    // It was read before the alert fired anew.
+    if modified_at.zip(alert.fired_at).is_some_and(|(at, fired)| at < fired) {
+        return;
+    }
     if modified_at.is_some() {
         alert.azure_modified_at = modified_at;
     }

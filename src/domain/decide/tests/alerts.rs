@@ -167,6 +167,20 @@ fn a_late_raise_whose_alert_resolved_while_azure_was_asked_is_not_tried_again() 
 }
 
 #[test]
+fn an_answer_that_was_given_before_an_alert_fired_anew_says_nothing_of_the_new_firing() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.deliver();
+    world.signl4(1, Happened::Annotated, Some("Jane Doe"), 20);
+    world.begin(CallKind::Comment);
+    world.resolved(0);
+    world.fired(600);
+    let learned = Learned { azure: Some((AzureState::Acknowledged, Some(at(15)))), ..Learned::default() };
+    world.end_learning(CallKind::Comment, &Outcome::Accepted, Next::Done, learned);
+    assert_eq!((world.phase(2), world.azure()), (Phase::Raising, AzureState::New), "no person has taken it in hand");
+}
+
+#[test]
 fn a_late_page_is_not_held_back_by_what_we_did_to_an_earlier_firing() {
     let mut world = World::one_team().paged();
     world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
