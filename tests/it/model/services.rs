@@ -86,6 +86,7 @@ impl Services {
                 condition: Condition::Fired,
                 fired_at: at,
                 resolved_at: None,
+                modified_at: at,
                 last_human: None,
                 ..alert.clone()
             };
