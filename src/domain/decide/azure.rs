@@ -165,6 +165,11 @@ fn start(desk: &mut Desk<'_>, notification: &Notification, rendered: &Rendered, 
         };
         let put_aside: Vec<ExternalId> = open.into_iter().filter(acknowledged).collect();
         if put_aside.is_empty() {
+            // One that had ended and was opened again has no text any more, should it be paged again.
+            for page in desk.pages.iter_mut().filter(|page| page.team == *plan.team && !page.is_ended()) {
+                let body = || raise_body(rendered, &page.id, plan.service, plan.scenario);
+                page.body = page.body.take().or_else(|| Some(body()));
+            }
             return Started::AlreadyPaged;
         }
         // Whoever acknowledged an earlier firing may sleep again: the new one is a new page.
@@ -353,13 +358,20 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
         }
     }
     let again = alert.condition == Condition::Resolved && notification.fired_at <= alert.fired_at;
+    // The firing that it ends was not heard of yet.
+    let anew = own && notification.fired_at.zip(alert.fired_at).is_some_and(|(fired, known)| fired > known);
+    let azure = if anew { Ledger { seen: Some(AzureState::New), wanted: None } } else { alert.azure };
     desk.alert = Some(Alert {
         condition: Condition::Resolved,
         fired_at: notification.fired_at.or(alert.fired_at),
         resolved_at: Some(notification.resolved_at.unwrap_or(desk.now)),
+        azure,
         heard_at: desk.now,
-        ..alert
+        ..alert.clone()
     });
+    if anew {
+        desk.fires_anew(&alert);
+    }
     let live = desk.live();
     if live.is_empty() {
         return if again { Reason::Repeat } else { Reason::ResolvedWithoutPage };
@@ -371,6 +383,10 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
             matches!(page.phase, Phase::Ended { why: Ending::ResolvedWhileHeld | Ending::ResolvedBeforeSent })
         });
         nobody_woken &= spared;
+    }
+    let acknowledged = |page: &Page| !page.is_ended() && page.signl4.settled() == Some(PageState::Acknowledged);
+    if anew && desk.pages.iter().any(acknowledged) {
+        desk.change_azure(AzureState::Acknowledged, "Its page is acknowledged in SIGNL4 since an earlier firing");
     }
     let close_too = desk.pages.iter().any(|page| page.policy.close_in_azure == CloseInAzure::OnResolveToo);
     if close_too {

@@ -396,7 +396,7 @@ impl<'a> Desk<'a> {
     pub(super) fn fires_anew(&mut self, before: &Alert) {
         let Some((mut alert, target)) = self.writable() else { return };
         let landed_later = before.azure_modified_at.zip(alert.fired_at).is_some_and(|(at, fired)| at > fired);
-        let mut takes_back = landed_later && before.azure_state() != AzureState::New;
+        let mut takes_back = landed_later && before.azure.seen != Some(AzureState::New);
         alert.unsaid.clone_from(&before.unsaid);
         for open in &self.known.open {
             let Call::ChangeState { comment, target: of, .. } = &open.call else { continue };

@@ -30,8 +30,14 @@ pub fn record(
                 desk.end(page, Ending::NotRaised);
             }
         }
-        (Call::Raise { .. }, Next::Again { .. }) if is_over(attempted) => over(&mut desk, attempted),
-        (Call::Raise { page, .. }, Next::Again { .. }) => spare(&mut desk, page),
+        (Call::Raise { page, .. }, Next::Again { .. }) => {
+            if is_our_own(&desk, attempted) {
+                go_unasked(&mut desk, page);
+            } else if is_over(attempted) {
+                over(&mut desk, attempted);
+            }
+            spare(&mut desk, page);
+        }
         (Call::Acknowledge { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Acknowledged),
         (Call::Resolve { page, .. }, Next::Done) => changed(&mut desk, page, PageState::Closed),
         // The ledger is that of the thread's first alert; those that joined follow it.
@@ -100,6 +106,28 @@ fn is_over(attempted: &Attempted) -> bool {
         || attempted.learned.azure.is_some_and(|(state, _)| state != AzureState::New)
 }
 
+/// What Azure shows is what we did to an earlier firing, and our taking it back is still on its way: nobody has taken care
+/// of this one.
+fn is_our_own(desk: &Desk<'_>, attempted: &Attempted) -> bool {
+    let Some(alert) = desk.alert.as_ref().filter(|_| attempted.learned.resolved_at.is_none()) else { return false };
+    let taken_back = |call: &Call| matches!(call, Call::ChangeState { target, state: AzureState::New, .. } if target.key == alert.key);
+    let on_its_way = desk.known.open.iter().any(|open| taken_back(&open.call));
+    is_over(attempted) && alert.azure.wanted == Some(AzureState::New) && on_its_way
+}
+
+/// The page goes out without asking Azure again.
+fn go_unasked(desk: &mut Desk<'_>, id: &ExternalId) {
+    let raise = desk.open_of(id).find(|open| open.call.kind() == CallKind::Raise && !open.uncertain);
+    let Some((delivery, mut call)) = raise.map(|raise| (raise.id, raise.call.clone())) else { return };
+    if let Call::Raise { origin: Some(origin), .. } = &mut call
+        && desk.page(id).is_some_and(|page| !page.is_ended())
+    {
+        origin.alert = None;
+        desk.finish(delivery, Finished::Superseded);
+        desk.owe(call);
+    }
+}
+
 fn over(desk: &mut Desk<'_>, attempted: &Attempted) {
     let Some(alert) = &mut desk.alert else { return };
     if let Some((state, modified_at)) = attempted.learned.azure {
@@ -133,6 +161,10 @@ fn changed(desk: &mut Desk<'_>, id: &ExternalId, state: PageState) {
 fn learned(desk: &mut Desk<'_>, call: &Call, attempted: &Attempted) {
     let Some((state, modified_at)) = attempted.learned.azure else { return };
     let Some(alert) = &mut desk.alert else { return };
+    // It was read before the alert fired anew.
+    if modified_at.zip(alert.fired_at).is_some_and(|(at, fired)| at < fired) {
+        return;
+    }
     if modified_at.is_some() {
         alert.azure_modified_at = modified_at;
     }

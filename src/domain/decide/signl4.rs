@@ -133,8 +133,13 @@ fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> 
 
 fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
-    let policy = page.policy.clone();
+    let (policy, ended_at) = (page.policy.clone(), page.ended_at);
     page.closed_at = Some(change.raised_at);
+    // The page had ended before we heard of the close, or its alert has fired anew since: what came after that is another
+    // matter.
+    let fired_later = desk.alert.as_ref().and_then(|alert| alert.fired_at).filter(|at| *at > change.raised_at);
+    let matter = ended_at.into_iter().chain(fired_later).min();
+    let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
     let Some(person) = &change.person else {
         page.changed_at = Some(change.raised_at);
         if page.signl4.wanted == Some(PageState::Closed) {
@@ -151,7 +156,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         match policy.system_close {
             SystemClose::Close if policy.close_in_azure != CloseInAzure::Never => {
                 desk.change_azure(AzureState::Closed, &words);
-                end_pages(desk, None, None);
+                end_pages(desk, None, matter);
             }
             // Azure stays as it is, unless another page lives and none that does is acknowledged.
             SystemClose::Close | SystemClose::Comment if others => follow_people(desk, words, true),
@@ -160,7 +165,6 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         return Reason::WithoutPerson;
     };
     let repeat = page.closed_by.is_some() && page.signl4.settled() == Some(PageState::Closed);
-    let ended_at = page.ended_at;
     page.signl4.happened(PageState::Closed);
     page.changed_at = Some(change.raised_at);
     page.closed_by = Some(person.name.clone());
@@ -177,7 +181,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         alert.closed_at = alert.closed_at.max(Some(change.raised_at));
     }
     // A close applies to every page on which nothing has happened since.
-    end_pages(desk, Some(change.raised_at), ended_at);
+    end_pages(desk, Some(change.raised_at), matter);
     follow_people(desk, with_note(&format!("Closed by {} in SIGNL4", person.name), change), !repeat);
     if repeat { Reason::Repeat } else { Reason::Closed }
 }
@@ -259,13 +263,13 @@ fn follow_people(desk: &mut Desk<'_>, words: String, news: bool) {
     }
 }
 
-/// Ends the other live pages of the alert, all or those on which nothing has happened since. `ended_at`: when the closed
-/// page had ended before we heard of the close. What came after that is another matter.
-fn end_pages(desk: &mut Desk<'_>, since: Option<Timestamp>, ended_at: Option<Timestamp>) {
+/// Ends the other live pages of the alert, all or those on which nothing has happened since. Pages that were made from
+/// `another_matter` on are spared.
+fn end_pages(desk: &mut Desk<'_>, since: Option<Timestamp>, another_matter: Option<Timestamp>) {
     for id in desk.live() {
         let Some(page) = desk.page(&id) else { continue };
         let acted_since = page.changed_at.zip(since).is_some_and(|(at, since)| at > since);
-        let came_later = ended_at.is_some_and(|ended_at| page.created_at >= ended_at);
+        let came_later = another_matter.is_some_and(|from| page.created_at >= from);
         if !acted_since && !came_later {
             desk.withdraw(&id, Ending::ClosedElsewhere);
         }

@@ -227,6 +227,11 @@ impl World {
             | Call::ChangeState { .. }
             | Call::Comment { .. } => Learned::default(),
         };
+        self.end_learning(kind, outcome, next, learned);
+    }
+
+    fn end_learning(&mut self, kind: CallKind, outcome: &Outcome, next: Next, learned: Learned) {
+        let index = self.known.open.iter().position(|open| open.call.kind() == kind && open.leased).unwrap();
         let attempted = Attempted { outcome: outcome.clone(), learned, note: String::new(), possibly_doubled: false };
         let open = &mut self.known.open[index];
         open.leased = false;

@@ -44,6 +44,28 @@ fn what_people_did_to_an_episode_is_not_done_to_the_next() {
     assert_eq!(again(true), taken_back, "one under way may arrive after the new firing");
 
     let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 10);
+    world.deliver();
+    assert_eq!(world.resolved(600), Reason::ResolvedWithoutPage, "of a firing that is not heard of yet");
+    assert_eq!(world.azure(), AzureState::New, "Azure has begun anew");
+
+    let policy = Policy { on_resolved: OnResolved::Ignore, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("all", "ops", policy)])).paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.deliver();
+    world.resolved(600);
+    assert_eq!(world.azure(), AzureState::Acknowledged, "as the page that outlives it");
+
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 10);
+    world.begin(CallKind::ChangeState);
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 20);
+    let landed = Learned { azure: Some((AzureState::Closed, Some(at(601)))), ..Learned::default() };
+    world.end_learning(CallKind::ChangeState, &Outcome::Accepted, Next::Done, landed);
+    world.fired(600);
+    assert_eq!(world.owed(), ["New: -"], "the close arrived after the new firing, and before we heard of that");
+
+    let mut world = World::one_team().paged();
     world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
     world.resolved(0);
     world.fired(600);
@@ -129,6 +151,51 @@ fn a_raise_that_failed_while_azure_resolved_is_not_tried_again() {
         assert_eq!(world.phase(1), Phase::Ended { why: Ending::ResolvedBeforeSent });
     }
     assert_eq!(ended_meanwhile(&Outcome::Unknown).owed(), ["resolve ops"], "it may have arrived: the resolve goes out");
+}
+
+#[test]
+fn a_late_raise_whose_alert_resolved_while_azure_was_asked_is_not_tried_again() {
+    let mut world = World::one_team();
+    world.fired(0);
+    world.begin(CallKind::Raise);
+    world.resolved(0);
+    assert_eq!(world.owed(), ["raise ops", "resolve ops"]);
+    let learned = Learned { resolved_at: Some(at(60)), azure: Some((AzureState::New, None)), ..Learned::default() };
+    let outcome = Outcome::NotYet { after: Duration::ZERO };
+    world.end_learning(CallKind::Raise, &outcome, Next::Again { due: at(400) }, learned);
+    assert_eq!(world.owed(), Vec::<String>::new());
+}
+
+#[test]
+fn an_answer_that_was_given_before_an_alert_fired_anew_says_nothing_of_the_new_firing() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.deliver();
+    world.signl4(1, Happened::Annotated, Some("Jane Doe"), 20);
+    world.begin(CallKind::Comment);
+    world.resolved(0);
+    world.fired(600);
+    let learned = Learned { azure: Some((AzureState::Acknowledged, Some(at(15)))), ..Learned::default() };
+    world.end_learning(CallKind::Comment, &Outcome::Accepted, Next::Done, learned);
+    assert_eq!((world.phase(2), world.azure()), (Phase::Raising, AzureState::New), "no person has taken it in hand");
+}
+
+#[test]
+fn a_late_page_is_not_held_back_by_what_we_did_to_an_earlier_firing() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.begin(CallKind::ChangeState);
+    world.resolved(0);
+    world.fired(600);
+    world.begin(CallKind::Raise);
+    let learned = Learned { azure: Some((AzureState::Acknowledged, Some(at(605)))), ..Learned::default() };
+    let outcome = Outcome::NotYet { after: Duration::ZERO };
+    world.end_learning(CallKind::Raise, &outcome, Next::Again { due: at(910) }, learned);
+    let Some(Call::Raise { origin: Some(origin), .. }) = world.known.open.last().map(|open| &open.call) else {
+        panic!("the page goes out: {:?}", world.owed())
+    };
+    assert_eq!(origin.alert, None, "without asking again");
+    assert_eq!(world.azure(), AzureState::New);
 }
 
 #[test]

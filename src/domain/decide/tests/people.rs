@@ -35,6 +35,8 @@ fn a_close_that_is_heard_late_ends_no_page_of_a_later_firing() {
     world.now = at(600);
     world.fired(600);
     world.deliver();
+    // Opened again after our own close, and closed by hand.
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 40);
     assert_eq!(world.signl4(1, Happened::Closed, Some("Jane Doe"), 50), Reason::Closed);
     assert_eq!((world.phase(2), world.azure()), (Phase::Raised, AzureState::New));
     world.signl4(2, Happened::Closed, Some("Jane Doe"), 610);
@@ -55,6 +57,17 @@ fn a_close_before_a_firing_that_was_heard_first_leads_to_a_page_of_that_firing()
         world.deliver();
         assert_eq!((world.phase(2), world.azure()), (Phase::Raised, AzureState::New));
     }
+    let mut reopened = World::one_team().paged();
+    reopened.resolved(0);
+    reopened.deliver();
+    reopened.signl4(1, Happened::Closed, None, 70);
+    reopened.signl4(1, Happened::Reopened, Some("Jane Doe"), 80);
+    reopened.now = at(600);
+    assert_eq!(reopened.fired(600), Reason::AlreadyPaged);
+    reopened.signl4(1, Happened::Closed, Some("Jane Doe"), 590);
+    let timer = EventKind::Timer { page: World::id(1), timer: TimerKind::PageAgain };
+    assert_eq!(reopened.hear(timer), Reason::PagedAgain, "with the text of the new firing");
+
     let mut world = World::one_team().paged();
     world.now = at(600);
     world.fired(600);
