@@ -336,7 +336,7 @@ impl Telemetry {
     pub fn poll_ages(&self, polls: &[PollStatus], now: Timestamp) {
         self.poll_age.clear();
         for poll in polls {
-            if let Some(read_at) = poll.read_at {
+            if let Some(read_at) = poll.read_at.or(poll.failing_since) {
                 let age = i64::try_from(now.since(read_at).as_secs()).unwrap_or(i64::MAX);
                 self.poll_age.get_or_create(&SourceLabels { source: poll.source.clone() }).set(age);
             }

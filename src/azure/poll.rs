@@ -90,8 +90,8 @@ impl Azure {
         listed.ok_or_else(|| Unlisted::Failed(attempted(Outcome::Unknown, "Azure's list of alerts is unreadable")))
     }
 
-    /// The alert with its context, which a list leaves out; `None` if Azure has it no more. Where the alert alone comes
-    /// without a context, a list of its target's alerts has it.
+    /// The alert with its context, which a list leaves out; `None` if Azure has it no more. It may come without a
+    /// context all the same, see [`Azure::in_context`].
     pub async fn whole(&self, name: &ConnectionName, reading: &Reading) -> Result<Option<Notification>, Attempted> {
         let id = &reading.notification.id;
         let Some(subscription) = id.subscription() else {
@@ -104,19 +104,19 @@ impl Azure {
             Err(failed) => return Err(failed),
         };
         let read = parse::alert(&answer.body).map(|reading| reading.notification);
-        if let Some(whole) = read.filter(|read| read.detail != Detail::Other) {
-            return Ok(Some(whole));
-        }
-        let listed = match request::with_context(asking.connection, subscription, &reading.notification) {
-            Some(draft) => asking.draft(&draft).await.ok(),
-            None => None,
-        };
-        let listed = listed.and_then(|answer| parse::list(&answer.body, &asking.connection.cloud.arm));
-        let found = listed.into_iter().flat_map(|listed| listed.readings).find_map(|listing| {
-            (listing.reading.notification.id.key() == id.key()).then_some(listing.reading.notification)
-        });
         // A page with few facts is better than none.
-        Ok(Some(found.unwrap_or_else(|| reading.notification.clone())))
+        Ok(Some(read.unwrap_or_else(|| reading.notification.clone())))
+    }
+
+    /// The same from a list of its target's alerts, which has the contexts; for an alert that came without one. It is not
+    /// documented whether a single alert has its context.
+    pub async fn in_context(&self, name: &ConnectionName, bare: &Notification) -> Option<Notification> {
+        let asking = self.asking(name, bare.id.subscription()?).ok()?;
+        let draft = request::with_context(asking.connection, asking.subscription, bare)?;
+        let answer = asking.draft(&draft).await.ok()?;
+        let listed = parse::list(&answer.body, &asking.connection.cloud.arm)?;
+        let mut found = listed.readings.into_iter().map(|listing| listing.reading.notification);
+        found.find(|found| found.id.key() == bare.id.key() && found.detail != Detail::Other)
     }
 
     fn asking<'a>(

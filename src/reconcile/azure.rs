@@ -16,7 +16,7 @@ use super::{Reconciler, Stepped};
 use crate::azure::poll::{self, Listing, Next, Page, Unlisted};
 use crate::config::Connection;
 use crate::domain::delivery::{Attempted, AzureState, Outcome};
-use crate::domain::event::{Condition, EventKind, Notification};
+use crate::domain::event::{Condition, Detail, EventKind, Notification};
 use crate::domain::id::{ConnectionName, Side, SubscriptionId};
 use crate::domain::reading::{Facts, Found, Gap, News, Polled, Raises, Reading, Standing, news};
 use crate::domain::timestamp::Timestamp;
@@ -289,10 +289,21 @@ impl Reconciler {
             }
         };
         // Gone from Azure between two questions.
-        let Some(whole) = whole else { return Ok(()) };
+        let Some(mut whole) = whole else { return Ok(()) };
+        if whole.detail == Detail::Other && self.may_list(connection, &whole) {
+            let found = self.outbound.load_full().azure.in_context(connection, &whole).await;
+            whole = found.unwrap_or(whole);
+        }
         let tally = self.tell(connection, &task, Some(whole)).await?;
         sweep.tally.add(tally);
         Ok(())
+    }
+
+    /// Whether one more list is within the limits now. Without it the page has what the list said.
+    fn may_list(&self, connection: &ConnectionName, notification: &Notification) -> bool {
+        let Some(subscription) = notification.id.subscription() else { return false };
+        let (whom, now) = (format!("{connection}/{subscription}"), self.clock.now());
+        [Question::List, Question::Read].iter().all(|question| self.shared.budgets.take(&whom, *question, now).is_ok())
     }
 
     /// Makes the events of one alert.

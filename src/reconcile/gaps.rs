@@ -72,7 +72,8 @@ impl Reconciler {
             self.gap(gap, "answered 503").await;
         }
         let before = *self.shared.alive.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if before.is_some_and(|sign| !sign.failed && now.since(sign.at) < ALIVE_EVERY) {
+        // A clock that was set back begins anew.
+        if before.is_some_and(|sign| !sign.failed && sign.at <= now && now.since(sign.at) < ALIVE_EVERY) {
             return;
         }
         let written = self.store.poll(PollChange::Alive).await;

@@ -38,6 +38,9 @@ impl fmt::Display for SourceName {
 /// Between the first polls of two sources after a start: they stay as far apart.
 const APART: Duration = Duration::from_millis(200);
 
+/// A service's wish to wait is honoured up to an hour.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
 /// A source whose time has come; nobody else takes it before it has ended.
 #[derive(Clone, Debug)]
 pub(super) struct Due {
@@ -93,6 +96,10 @@ impl Schedule {
             }
         }
         self.entries.retain(|source, _| wanted.contains_key(source));
+        // A clock that was set back must not keep the polls from their turn for long.
+        for entry in self.entries.values_mut() {
+            entry.due = entry.due.min(now.plus(entry.every.max(LONGEST_WAIT)));
+        }
         let mut offset = Duration::ZERO;
         for (source, every) in wanted {
             if let Some(entry) = self.entries.get_mut(&source) {

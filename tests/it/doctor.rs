@@ -79,6 +79,7 @@ async fn call_from_both_sides(town: &Town) {
     town.settle().await;
     town.scene.signl4.acknowledge(&town.page(&alert).id, JANE, None).unwrap();
     town.settle().await;
+    town.poll().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::reading::{Facts, Found, News, PollRaises, Polled, Reading, Standing, news};
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -18,6 +19,9 @@ enum Act {
     Arrive(usize),
     /// A webhook on its way is doubled.
     Double(usize),
+    /// A person changes the alert in the portal, of which nobody is told.
+    Portal(AzureState),
+    Poll,
     /// The first open delivery of some lane begins its attempt.
     Begin(usize, Luck),
     /// An attempt under way ends; which one is chance.
@@ -54,11 +58,23 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn act_or_portal() -> impl Strategy<Value = Act> {
+    let portal = prop_oneof![
+        2 => Just(Act::Portal(AzureState::Acknowledged)),
+        1 => Just(Act::Portal(AzureState::Closed)),
+        1 => Just(Act::Portal(AzureState::New)),
+    ];
+    prop_oneof![8 => act(), 1 => portal, 2 => Just(Act::Poll)]
+}
+
 /// Both services as they really are, and the mail between them and the bridge.
 struct Day {
     world: World,
     clock: i64,
     azure: AzureState,
+    azure_at: i64,
+    azure_by: &'static str,
+    resolved: bool,
     signl4: BTreeMap<ExternalId, PageState>,
     /// What a person did last, on whichever page.
     last_human: Option<PageState>,
@@ -76,6 +92,9 @@ impl Day {
             world: World::new(rules(routes)),
             clock: 0,
             azure: AzureState::New,
+            azure_at: 0,
+            azure_by: "System",
+            resolved: false,
             signl4: BTreeMap::new(),
             last_human: None,
             mail: Vec::new(),
@@ -93,11 +112,26 @@ impl Day {
                 self.fired = true;
                 self.post_azure(Condition::Fired);
             }
-            Act::Resolve if self.fired => self.post_azure(Condition::Resolved),
+            Act::Resolve if self.fired => {
+                self.resolved = true;
+                self.post_azure(Condition::Resolved);
+            }
             Act::Resolve => {}
             Act::Acknowledge(number) => self.person(number, Happened::Acknowledged),
             Act::Close(number) => self.person(number, Happened::Closed),
             Act::TakeBack(number) => self.person(number, Happened::Reopened),
+            Act::Portal(state) => {
+                if self.azure != state {
+                    self.azure = state;
+                    (self.azure_at, self.azure_by) = (self.clock, "anna@example.com");
+                    self.last_human = Some(match state {
+                        AzureState::New => PageState::Open,
+                        AzureState::Acknowledged => PageState::Acknowledged,
+                        AzureState::Closed => PageState::Closed,
+                    });
+                }
+            }
+            Act::Poll => self.poll(),
             Act::Arrive(_) | Act::Double(_) if self.mail.is_empty() => {}
             Act::Arrive(which) => {
                 let event = self.mail.remove(which % self.mail.len());
@@ -220,12 +254,22 @@ impl Day {
                 }
             }
             Call::ChangeState { state, .. } => {
-                if !(self.azure == AzureState::Closed && *state == AzureState::Acknowledged) {
+                let changes = self.azure != *state;
+                let mut azure_by = None;
+                if changes && !(self.azure == AzureState::Closed && *state == AzureState::Acknowledged) {
                     self.azure = *state;
+                    (self.azure_at, self.azure_by) = (self.clock, "the bridge");
+                    azure_by = Some(self.azure_by.into());
                 }
-                return Learned { azure: Some((self.azure, None)), ..Learned::default() };
+                return Learned { azure: Some((self.azure, Some(at(self.azure_at)))), azure_by, ..Learned::default() };
             }
-            Call::Acknowledge { .. } | Call::Annotate { .. } | Call::Comment { .. } => {}
+            Call::Acknowledge { page, .. } => {
+                if self.signl4.get(page) == Some(&PageState::Open) {
+                    self.signl4.insert(page.clone(), PageState::Acknowledged);
+                    self.post_signl4(page, Happened::Acknowledged, false);
+                }
+            }
+            Call::Annotate { .. } | Call::Comment { .. } => {}
         }
         Learned::default()
     }
@@ -243,6 +287,38 @@ impl Day {
         }
     }
 
+    /// Azure as it is, compared with the ledger as it is.
+    fn poll(&mut self) {
+        if !self.fired {
+            return;
+        }
+        let condition = if self.resolved { Condition::Resolved } else { Condition::Fired };
+        let reading = Reading {
+            notification: notification(condition, 0),
+            rules: Vec::new(),
+            state: self.azure,
+            modified_at: Some(at(self.azure_at)),
+            modified_by: Some(self.azure_by.to_owned()),
+            suppressed: false,
+        };
+        let paged = !self.world.known.pages.is_empty();
+        let standing = self.world.known.alert.clone().map(|alert| Standing { alert, paged });
+        let facts = Facts {
+            now: self.world.now,
+            raises: PollRaises::All,
+            has_webhook: false,
+            heard: false,
+            gaps: &[],
+            earliest: None,
+        };
+        let News::Found(found) = news(&reading, standing.as_ref(), &facts) else { return };
+        for found in found {
+            let condition = if found == Found::Resolved { Condition::Resolved } else { Condition::Fired };
+            let polled = Box::new(Polled::new(found, &reading, notification(condition, 0)));
+            self.world.hear(EventKind::Polled { connection: contoso(), polled });
+        }
+    }
+
     /// Everything arrives, in the order in which it was sent, until nothing moves any more.
     fn end(&mut self) {
         for _ in 0..500 {
@@ -257,6 +333,30 @@ impl Day {
             }
         }
         panic!("the bridge does not come to rest: {:?}", self.world.owed());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn with_polls_and_people_in_the_portal_the_sides_come_to_agree(
+        acts in proptest::collection::vec(act_or_portal(), 0..60),
+    ) {
+        let mut day = Day::new();
+        for act in acts {
+            day.act(act);
+        }
+        for _ in 0..4 {
+            day.end();
+            day.act(Act::Poll);
+        }
+        prop_assert!(day.world.known.open.is_empty() && day.mail.is_empty(), "nothing moves any more");
+        prop_assert!(day.agree(), "Azure {:?}, SIGNL4 {:?}", day.azure, day.signl4);
+        if let Some(alert) = &day.world.known.alert {
+            prop_assert_eq!(alert.azure_state(), day.azure, "the ledger tells the truth");
+        }
+        prop_assert_eq!(day.doubled, 0);
     }
 }
 
