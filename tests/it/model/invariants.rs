@@ -144,7 +144,8 @@ pub(super) fn nothing_is_left_lying(world: &World, claimed: &Claimed, limit: usi
     let is_held_back = world.rows.open().any(|row| !row.is_leased(now));
     let known = match (due, claimed.next_due) {
         (Some(due), Some(next)) => next <= due || is_held_back,
-        (Some(_), None) => false,
+        // Everything waits for an attempt that is under way: its end wakes the worker.
+        (Some(_), None) => !world.flights.is_empty(),
         (None, next) => !is_held_back || next.is_some(),
     };
     holds(EVERY_OPEN_ROW, known, || {
