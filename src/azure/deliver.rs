@@ -62,8 +62,11 @@ impl Azure {
     /// One attempt of a delivery to Azure.
     pub async fn attempt(&self, delivery: &Delivery) -> Attempted {
         match &delivery.call {
-            Call::ChangeState { target, state, comment } => match self.visit(target) {
-                Ok(visit) => change(visit, delivery, *state, comment.as_deref()).await,
+            Call::ChangeState { target, state, comment, keeps_closed } => match self.visit(target) {
+                Ok(visit) => {
+                    change(visit, delivery, Wish { state: *state, keeps_closed: *keeps_closed }, comment.as_deref())
+                        .await
+                }
                 Err(denied) => denied,
             },
             Call::Comment { target, text } => match self.visit(target) {
@@ -96,7 +99,15 @@ impl Azure {
     }
 }
 
-async fn change(mut visit: Visit<'_>, delivery: &Delivery, state: AzureState, comment: Option<&str>) -> Attempted {
+/// What an alert is to become.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    state: AzureState,
+    keeps_closed: bool,
+}
+
+async fn change(mut visit: Visit<'_>, delivery: &Delivery, wish: Wish, comment: Option<&str>) -> Attempted {
+    let state = wish.state;
     let before = match visit.read().await {
         Ok(reading) => Some(reading),
         Err(Unread::Stop(stop)) => return stop,
@@ -105,7 +116,7 @@ async fn change(mut visit: Visit<'_>, delivery: &Delivery, state: AzureState, co
             None
         }
     };
-    if let Some(before) = before.filter(|before| satisfies(*before, state)) {
+    if let Some(before) = before.filter(|before| satisfies(*before, wish)) {
         let Some(comment) = comment.filter(|_| before.state == state) else {
             return accepted(before, already(before, state));
         };
@@ -126,7 +137,7 @@ async fn change(mut visit: Visit<'_>, delivery: &Delivery, state: AzureState, co
     }
     if answer.status == 409 {
         if let Ok(now) = visit.read().await
-            && satisfies(now, state)
+            && satisfies(now, wish)
         {
             return accepted(now, already(now, state));
         }
@@ -161,15 +172,16 @@ async fn comment(mut visit: Visit<'_>, delivery: &Delivery, text: &str) -> Attem
 }
 
 /// Whether nothing is left to change. An acknowledgement finds its end in Closed, too: it never re-opens an alert.
-fn satisfies(reading: Reading, wanted: AzureState) -> bool {
-    reading.state == wanted || (wanted == AzureState::Acknowledged && reading.state == AzureState::Closed)
+fn satisfies(reading: Reading, wish: Wish) -> bool {
+    let keeps_closed = wish.keeps_closed || wish.state == AzureState::Acknowledged;
+    reading.state == wish.state || (keeps_closed && reading.state == AzureState::Closed)
 }
 
 fn already(reading: Reading, wanted: AzureState) -> String {
     if reading.state == wanted {
         format!("already {} in Azure", wanted.as_str())
     } else {
-        format!("{} in Azure: an acknowledgement does not re-open it", reading.state.as_str())
+        format!("{} in Azure: an acknowledgement, given or taken back, does not re-open it", reading.state.as_str())
     }
 }
 

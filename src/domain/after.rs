@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn change() -> Call {
-        Call::ChangeState { target: target(), state: AzureState::Acknowledged, comment: None }
+        Call::ChangeState { target: target(), state: AzureState::Acknowledged, comment: None, keeps_closed: false }
     }
 
     fn comment() -> Call {

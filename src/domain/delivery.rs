@@ -29,7 +29,14 @@ pub enum Call {
     /// REST v2 `annotate`, with API key and user id; the SIGNL4 alert id is looked up when it is not known yet.
     Annotate { team: TeamName, page: ExternalId, text: String },
     /// `changestate`, after a read.
-    ChangeState { target: AzureTarget, state: AzureState, comment: Option<String> },
+    ChangeState {
+        target: AzureTarget,
+        state: AzureState,
+        comment: Option<String>,
+        /// It takes an acknowledgement back: what a person has closed meanwhile stays closed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keeps_closed: bool,
+    },
     /// A changestate to the state that the read returns, for the sake of its comment.
     Comment { target: AzureTarget, text: String },
 }

@@ -21,7 +21,7 @@ pub const COMMENT_CHARS: usize = 1_000;
 /// other side.
 pub fn requests(connection: &Connection, call: &Call) -> Vec<Draft> {
     match call {
-        Call::ChangeState { target, state, comment } => {
+        Call::ChangeState { target, state, comment, .. } => {
             vec![read(connection, target), change_state(connection, target, state.as_str(), comment.as_deref())]
         }
         Call::Comment { target, text } => {

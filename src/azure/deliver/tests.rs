@@ -38,7 +38,7 @@ fn delivery(call: Call) -> Delivery {
 }
 
 fn change_to(state: AzureState, comment: Option<&str>) -> Delivery {
-    delivery(Call::ChangeState { target: target(), state, comment: comment.map(str::to_owned) })
+    delivery(Call::ChangeState { target: target(), state, comment: comment.map(str::to_owned), keeps_closed: false })
 }
 
 fn acknowledge() -> Delivery {
@@ -200,6 +200,21 @@ async fn an_acknowledgement_never_reopens_a_closed_alert() {
     assert_eq!(ended.attempted.outcome, Outcome::Accepted);
     assert_eq!(ended.attempted.learned, learned(AzureState::Closed));
     assert_eq!(ended.names(), ["read"]);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_is_taken_back_reopens_nothing_either() {
+    let call = Call::ChangeState {
+        target: target(),
+        state: AzureState::New,
+        comment: Some("x".to_owned()),
+        keeps_closed: true,
+    };
+    let ended = run_with(&delivery(call.clone()), "Closed", || answer(500, &json!({}))).await;
+    assert_eq!(ended.attempted.learned, learned(AzureState::Closed));
+    assert_eq!(ended.names(), ["read"]);
+    let ended = run_with(&delivery(call), "Acknowledged", || answer(200, &alert("New"))).await;
+    assert_eq!(ended.names(), ["read", "changestate"]);
 }
 
 #[tokio::test]

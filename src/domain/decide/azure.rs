@@ -225,6 +225,7 @@ fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &P
         closed_at: None,
         changed_at: None,
         nobody_on_duty: false,
+        acknowledged_for_azure: false,
         told: Vec::new(),
         title: rendered.title.clone(),
         severity: None,

@@ -187,6 +187,7 @@ impl<'a> Desk<'a> {
             closed_at: None,
             changed_at: None,
             nobody_on_duty: false,
+            acknowledged_for_azure: false,
             told: Vec::new(),
             title: "A digest that gathers".to_owned(),
             severity: None,
@@ -354,11 +355,14 @@ impl<'a> Desk<'a> {
         comments: Comments,
     ) -> (Vec<Call>, Option<AzureState>) {
         let mut said = Vec::new();
+        // An acknowledgement that is taken back re-opens nothing, as far as Azure has shown nothing else.
+        let mut keeps_closed = state == AzureState::New && seen == Some(AzureState::Acknowledged);
         for open in &self.known.open {
-            let Call::ChangeState { comment, state: older, target: of } = &open.call else { continue };
+            let Call::ChangeState { comment, state: older, target: of, .. } = &open.call else { continue };
             if of.key != target.key {
                 continue;
             }
+            keeps_closed = false;
             // An acknowledgement alone does not re-open what Azure shows as Closed: the re-opening goes out before it.
             let opens_the_way = state == AzureState::Acknowledged && *older == AzureState::New;
             if open.leased || open.uncertain || opens_the_way {
@@ -381,10 +385,15 @@ impl<'a> Desk<'a> {
             _ if seen == Some(state) => Vec::new(),
             // Nothing but New leads from Closed to Acknowledged.
             comment if state == AzureState::Acknowledged && before == AzureState::Closed => vec![
-                Call::ChangeState { target: target.clone(), state: AzureState::New, comment: None },
-                Call::ChangeState { target, state, comment },
+                Call::ChangeState {
+                    target: target.clone(),
+                    state: AzureState::New,
+                    comment: None,
+                    keeps_closed: false,
+                },
+                Call::ChangeState { target, state, comment, keeps_closed },
             ],
-            comment => vec![Call::ChangeState { target, state, comment }],
+            comment => vec![Call::ChangeState { target, state, comment, keeps_closed }],
         };
         (calls, seen)
     }
@@ -411,7 +420,7 @@ impl<'a> Desk<'a> {
         }
         if takes_back {
             alert.azure = Ledger { seen: None, wanted: Some(AzureState::New) };
-            self.owe(Call::ChangeState { target, state: AzureState::New, comment: None });
+            self.owe(Call::ChangeState { target, state: AzureState::New, comment: None, keeps_closed: false });
         }
         self.alert = Some(alert);
     }

@@ -10,13 +10,14 @@ use serde_json::Value;
 use super::azure::{self, end_all_pages, heard, replace_page};
 use super::desk::Desk;
 use super::{Finished, Reason};
-use crate::domain::delivery::{AzureState, Call, CallKind};
+use crate::domain::delivery::{AzureState, AzureTarget, Call, CallKind};
 use crate::domain::event::{Condition, Notification};
 use crate::domain::id::{AlertKey, ConnectionName};
 use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase};
 use crate::domain::reading::{Found, Polled, Raises, SAME_FIRING_WITHIN};
-use crate::domain::render::Rendered;
-use crate::domain::route::OnReopened;
+use crate::domain::render::{Rendered, compose};
+use crate::domain::route::{CloseInAzure, OnReopened};
+use crate::domain::timestamp::Timestamp;
 
 pub(super) fn polled(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> Reason {
     let notification = &polled.notification;
@@ -97,12 +98,46 @@ fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> R
     if is_changing(desk, &key) && state != AzureState::Closed {
         return Reason::Stale;
     }
-    take_over(desk, state, polled.modified_by.as_deref(), Some((connection, &polled.notification)))
+    let by = polled.modified_by.as_deref();
+    if state == AzureState::Acknowledged && before == AzureState::Closed && closed_since(desk, polled.modified_at) {
+        // Acknowledged there, and then closed on the phone: Closed beats Acknowledged.
+        if let Some(alert) = &mut desk.alert {
+            alert.azure.happened(state);
+        }
+        desk.change_azure(AzureState::Closed, "Closed in SIGNL4");
+        return Reason::Stale;
+    }
+    take_over(desk, state, by, Some((connection, &polled.notification)))
+}
+
+/// Whether a person has closed a page in SIGNL4 later than that, and the close is for Azure, too.
+fn closed_since(desk: &Desk<'_>, at: Option<Timestamp>) -> bool {
+    let closes = |page: &Page| page.closed_by.is_some() && page.policy.close_in_azure != CloseInAzure::Never;
+    let closed_at = desk.alert.as_ref().and_then(|alert| alert.closed_at);
+    desk.pages.iter().any(closes) && closed_at.zip(at).is_some_and(|(closed_at, at)| closed_at > at)
+}
+
+/// A change that is to be sent again is not, where a person in Azure has made it needless and nothing stands behind it.
+pub(super) fn give_way(desk: &mut Desk<'_>, target: &AzureTarget, state: AzureState) {
+    let Some(alert) = desk.alert.as_ref().filter(|alert| alert.key == target.key) else { return };
+    if alert.azure.wanted.is_none_or(|wanted| wanted == state) {
+        return;
+    }
+    let key = alert.key.clone();
+    let mut open = desk.known.open.iter().filter(|open| changes(&open.call, &key));
+    let (first, second) = (open.next(), open.next());
+    if let (Some(only), None) = (first.filter(|open| !open.leased), second) {
+        desk.finish(only.id, Finished::Superseded);
+    }
 }
 
 /// Whether a change of ours to that alert is neither done nor given up.
 fn is_changing(desk: &Desk<'_>, key: &AlertKey) -> bool {
-    desk.known.open.iter().any(|open| open.call.kind() == CallKind::ChangeState && open.call.alert() == Some(key))
+    desk.known.open.iter().any(|open| changes(&open.call, key))
+}
+
+fn changes(call: &Call, key: &AlertKey) -> bool {
+    call.kind() == CallKind::ChangeState && call.alert() == Some(key)
 }
 
 /// An attempt whose state Azure shows has arrived.
@@ -145,7 +180,7 @@ pub(super) fn take_over(
             if desk.live().is_empty() {
                 page_anew(desk, told);
             } else {
-                reopen_pages(desk, by);
+                reopen_pages(desk, by, told);
             }
             Reason::ReopenedInAzure
         }
@@ -188,6 +223,7 @@ fn acknowledge_pages(desk: &mut Desk<'_>, by: Option<&str>) {
         }
         if let Some(page) = desk.page_mut(&id) {
             page.signl4.want(PageState::Acknowledged);
+            page.acknowledged_for_azure = true;
         }
         desk.owe(Call::Acknowledge { team: page.team.clone(), page: id.clone() });
         say(desk, &page, &by_whom("Acknowledged", by));
@@ -195,7 +231,7 @@ fn acknowledge_pages(desk: &mut Desk<'_>, by: Option<&str>) {
 }
 
 /// Set back to New: whoever had acknowledged it may have put it aside.
-fn reopen_pages(desk: &mut Desk<'_>, by: Option<&str>) {
+fn reopen_pages(desk: &mut Desk<'_>, by: Option<&str>, told: Option<(&ConnectionName, &Notification)>) {
     for id in desk.live() {
         let Some(page) = desk.page(&id).filter(|page| !page.is_held()).cloned() else { continue };
         if page.signl4.settled() != Some(PageState::Acknowledged) {
@@ -203,9 +239,8 @@ fn reopen_pages(desk: &mut Desk<'_>, by: Option<&str>) {
         }
         match page.policy.on_reopened {
             OnReopened::Page => {
-                if let Some(rendered) = as_paged(&page) {
-                    replace_page(desk, &id, &rendered);
-                }
+                let rendered = as_paged(&page).unwrap_or_else(|| as_told(desk, &page, told));
+                replace_page(desk, &id, &rendered);
             }
             OnReopened::Annotate => say(desk, &page, &by_whom("Set back to New", by)),
             OnReopened::Ignore => {}
@@ -259,12 +294,28 @@ fn as_paged(page: &Page) -> Option<Rendered> {
     })
 }
 
+/// The text for a page that was ended once, and has not kept its own.
+fn as_told(desk: &Desk<'_>, page: &Page, told: Option<(&ConnectionName, &Notification)>) -> Rendered {
+    let Some((connection, notification)) = told else {
+        return Rendered {
+            title: page.title.clone(),
+            message: "Set back to New in Azure".to_owned(),
+            ..Rendered::default()
+        };
+    };
+    let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
+    compose(notification, portal).page()
+}
+
 /// What an answer to a call of ours shows and no call of ours has brought about was a person in Azure.
 pub(super) fn shown(desk: &mut Desk<'_>, call: &Call, state: AzureState) {
     let Some(alert) = &desk.alert else { return };
     let is_news = match call {
         Call::ChangeState { state: AzureState::Acknowledged, .. } => {
             state == AzureState::Closed && alert.azure.wanted == Some(AzureState::Acknowledged)
+        }
+        Call::ChangeState { state: AzureState::New, keeps_closed: true, .. } => {
+            state == AzureState::Closed && alert.azure.wanted == Some(AzureState::New)
         }
         Call::Comment { .. } => {
             let differs = alert.azure.seen.is_some_and(|seen| seen != state) && alert.azure_state() != state;

@@ -44,6 +44,7 @@ pub fn record(
         (Call::ChangeState { target, .. } | Call::Comment { target, .. }, Next::Done | Next::Dead { .. })
             if known.alert.as_ref().is_some_and(|alert| alert.key != target.key) => {}
         (Call::ChangeState { .. } | Call::Comment { .. }, Next::Done) => learned(&mut desk, call, attempted),
+        (Call::ChangeState { target, state, .. }, Next::Again { .. }) => portal::give_way(&mut desk, target, *state),
         (Call::ChangeState { .. }, Next::Dead { .. }) => {
             if let Some(alert) = &mut desk.alert {
                 alert.want_what_is_left(&known.open);
@@ -62,11 +63,7 @@ pub fn record(
         }
         (Call::Acknowledge { .. } | Call::Resolve { .. } | Call::Annotate { .. }, Next::Dead { .. })
         | (
-            Call::Acknowledge { .. }
-            | Call::Resolve { .. }
-            | Call::Annotate { .. }
-            | Call::ChangeState { .. }
-            | Call::Comment { .. },
+            Call::Acknowledge { .. } | Call::Resolve { .. } | Call::Annotate { .. } | Call::Comment { .. },
             Next::Again { .. },
         ) => {}
     }
@@ -165,11 +162,15 @@ fn learned(desk: &mut Desk<'_>, call: &Call, attempted: &Attempted) {
     if modified_at.zip(alert.fired_at).is_some_and(|(at, fired)| at < fired) {
         return;
     }
-    if modified_at.is_some() {
-        alert.azure_modified_at = modified_at;
-    }
     if let Some(by) = &attempted.learned.azure_by {
         alert.azure_by = Some(by.to_string());
+    }
+    // A poll has read a later change meanwhile.
+    if modified_at.is_some() && modified_at < alert.azure_modified_at {
+        return;
+    }
+    if modified_at.is_some() {
+        alert.azure_modified_at = modified_at;
     }
     portal::shown(desk, call, state);
     if let Some(alert) = &mut desk.alert {

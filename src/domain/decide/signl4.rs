@@ -98,6 +98,7 @@ fn found_open(desk: &mut Desk<'_>, id: &ExternalId) {
 fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
     let Some(person) = &change.person else {
+        let for_azure = std::mem::take(&mut page.acknowledged_for_azure);
         if page.signl4.wanted == Some(PageState::Acknowledged) {
             page.signl4.seen = Some(PageState::Acknowledged);
             page.changed_at = Some(change.raised_at);
@@ -107,6 +108,11 @@ fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> 
         if !page.is_ended() {
             page.signl4.happened(PageState::Acknowledged);
             page.changed_at = Some(change.raised_at);
+        }
+        if for_azure {
+            // Whoever took an acknowledgement back did so before somebody acknowledged in Azure: SIGNL4's order tells.
+            follow_people(desk, "Acknowledged in Azure".to_owned(), false);
+            return Reason::Confirmed;
         }
         desk.comment(with_note("Acknowledged in SIGNL4 without a person", change));
         return Reason::WithoutPerson;

@@ -99,7 +99,7 @@ fn follow_state(desk: &mut Desk<'_>, connection: &ConnectionName, notification: 
     if let Some(target) = target(connection, &notification.id).filter(|_| acknowledged && can_write) {
         let by = desk.pages.iter().find_map(|page| page.acknowledged_by.clone());
         let words = by.map(|by| format!("Joined to a page that {by} has acknowledged in SIGNL4"));
-        desk.owe(Call::ChangeState { target, state: AzureState::Acknowledged, comment: words });
+        desk.owe(Call::ChangeState { target, state: AzureState::Acknowledged, comment: words, keeps_closed: false });
     }
 }
 

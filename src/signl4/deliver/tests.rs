@@ -410,7 +410,7 @@ async fn what_the_configuration_lacks_is_a_denial() {
         alert: "a".to_owned(),
         key: AlertKey::synthetic("test", "a"),
     };
-    let foreign = delivery(Call::ChangeState { target, state: AzureState::New, comment: None });
+    let foreign = delivery(Call::ChangeState { target, state: AzureState::New, comment: None, keeps_closed: false });
     assert_eq!(empty.attempt(&foreign).await.outcome, Outcome::OurFault);
 }
 

@@ -32,6 +32,7 @@ fn page(seen: Option<PageState>) -> Page {
         closed_at: None,
         changed_at: None,
         nobody_on_duty: false,
+        acknowledged_for_azure: false,
         told: Vec::new(),
         title: String::new(),
         severity: None,

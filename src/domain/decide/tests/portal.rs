@@ -240,3 +240,43 @@ fn nothing_is_news_that_the_ledger_knows() {
     assert_eq!(news(&resolved, Some(&standing(&world)), &facts), nothing);
     assert_eq!(news(&acknowledged, Some(&standing(&world)), &facts), nothing, "read late");
 }
+
+#[test]
+fn an_acknowledgement_taken_back_leaves_closed_what_was_closed_in_the_portal_meanwhile() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.deliver();
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 6);
+    let call = world.known.open[0].call.clone();
+    assert!(matches!(call, Call::ChangeState { state: AzureState::New, keeps_closed: true, .. }), "{call:?}");
+    world.known.open.clear();
+    let learned = Learned { azure: Some((AzureState::Closed, Some(at(7)))), ..Learned::default() };
+    let attempted = Attempted { outcome: Outcome::Accepted, learned, note: String::new(), possibly_doubled: false };
+    let verdict = record(&world.rules, &world.known, &call, &attempted, &Next::Done, world.now);
+    world.apply(verdict);
+    assert_eq!(world.owed(), ["resolve ops"]);
+    assert_eq!(world.azure(), AzureState::Closed);
+}
+
+#[test]
+fn a_change_that_a_close_in_the_portal_made_needless_is_not_sent_again() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.portal(AzureState::Closed, 9);
+    world.end(CallKind::ChangeState, &Outcome::Unknown, Next::Again { due: at(60) });
+    assert_eq!(world.owed(), ["resolve ops"]);
+    assert_eq!(world.portal(AzureState::New, 11), Reason::ReopenedInAzure);
+    assert_eq!(world.azure(), AzureState::New);
+}
+
+#[test]
+fn a_close_on_the_phone_beats_an_older_acknowledgement_in_the_portal() {
+    let mut world = World::one_team().paged();
+    world.portal(AzureState::Closed, 5);
+    world.deliver();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 8);
+    world.take_sent();
+    world.portal(AzureState::Acknowledged, 7);
+    assert_eq!(world.owed(), ["comment: Closed by Jane Doe in SIGNL4", "Closed: Closed in SIGNL4"]);
+}

@@ -441,9 +441,9 @@ impl State {
             (Call::Resolve { .. }, Some(page)) if self.signls[page].status != PageState::Closed => {
                 self.set_signl(page, PageState::Closed, false);
             }
-            (Call::ChangeState { state, .. }, _) => {
-                let satisfied =
-                    self.azure == *state || *state == AzureState::Acknowledged && self.azure == AzureState::Closed;
+            (Call::ChangeState { state, keeps_closed, .. }, _) => {
+                let keeps_closed = *keeps_closed || *state == AzureState::Acknowledged;
+                let satisfied = self.azure == *state || keeps_closed && self.azure == AzureState::Closed;
                 if !satisfied {
                     self.azure = *state;
                     self.touch(US);
