@@ -143,9 +143,10 @@ pub(super) fn nothing_is_left_lying(world: &World, claimed: &Claimed, limit: usi
     // A destination that asked us to wait is looked at when its wait is over: later than a row of it, or earlier.
     let is_held_back = world.rows.open().any(|row| !row.is_leased(now));
     let known = match (due, claimed.next_due) {
+        // What waits for an attempt that is under way is looked at when that ends.
+        (Some(_), _) if !world.flights.is_empty() => true,
         (Some(due), Some(next)) => next <= due || is_held_back,
-        // Everything waits for an attempt that is under way: its end wakes the worker.
-        (Some(_), None) => !world.flights.is_empty(),
+        (Some(_), None) => false,
         (None, next) => !is_held_back || next.is_some(),
     };
     holds(EVERY_OPEN_ROW, known, || {
