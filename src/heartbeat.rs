@@ -59,7 +59,8 @@ impl Bridge {
         let Some(url) = self.config.load().alarm.heartbeat.clone() else { return };
         let mut last = self.heartbeat.last.lock().await;
         let now = self.clock.now();
-        if last.is_some_and(|last| now.since(last) < EVERY) {
+        // A clock that was set back does not silence it for as long.
+        if last.is_some_and(|last| last <= now && now.since(last) < EVERY) {
             return;
         }
         *last = Some(now);
@@ -85,8 +86,8 @@ impl Bridge {
             store = store.or_else(|| Some(error.to_string()));
         }
         let health = health.unwrap_or_default();
-        // Nothing polls yet.
-        Vitals { store, holds: health.holds, oldest_due: health.oldest_due, polls_fail_since: None }
+        let polls_fail_since = self.reconciler.status().iter().filter_map(|poll| poll.failing_since).min();
+        Vitals { store, holds: health.holds, oldest_due: health.oldest_due, polls_fail_since }
     }
 }
 

@@ -231,8 +231,17 @@ impl Worker {
         // For those whom an alarm must tell; nobody else needs a copy.
         let call = (denied || matches!(next, Next::Dead { .. })).then(|| delivery.call.clone());
         let finish = Finish { delivery, attempted: attempted.clone(), next, begun_at };
-        // The attempt is over, and its slot is free as soon as the record is on its way: whoever takes it comes behind.
-        let (recorded, ()) = tokio::join!(biased; self.record(&finish), async { drop(slot) });
+        let recorded = if finish.attempted.outcome == Outcome::Accepted {
+            // The attempt is over, and its slot is free as soon as the record is on its way.
+            let (recorded, ()) = tokio::join!(biased; self.record(&finish), async { drop(slot) });
+            recorded
+        } else {
+            // A claim that waits in the store's queue before this record must not find the slot of an attempt that may
+            // hold its destination back: with a wrong secret it would take more and more of them.
+            let recorded = self.record(&finish).await;
+            drop(slot);
+            recorded
+        };
         match recorded {
             Ok(Recorded::Ours) => match next {
                 Next::Done => self.telemetry.delivered(now.since(created_at)),

@@ -43,6 +43,10 @@ pub(super) fn follow(connection: &Connection, from: Timestamp, to: Timestamp) ->
          WHERE ended = 0 AND json_extract(state, '$.phase') = 'held'",
         [back],
     )?;
-    connection.execute("UPDATE hold SET waits_until = waits_until - ?1, paused_until = paused_until - ?1", [back])?;
+    connection.execute(
+        "UPDATE hold SET waits_until = waits_until - ?1, paused_until = paused_until - ?1,
+                         denied_since = denied_since - ?1, open_since = open_since - ?1",
+        [back],
+    )?;
     Ok(true)
 }

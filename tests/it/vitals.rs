@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use signl4_azure_bridge::clock::Clock;
 use signl4_azure_bridge::domain::delivery::Destination;
 use signl4_azure_bridge::domain::id::TeamName;
 use signl4_azure_bridge::simulator::azure::{AlertSpec, Metric};
@@ -141,6 +142,29 @@ async fn the_heartbeat_is_silent_when_an_outage_lasts_and_when_nothing_can_be_st
     assert!(said.starts_with("silent because nothing can be stored: "), "{said}");
     saboteur.execute_batch("ALTER TABLE hidden RENAME TO pulse").unwrap();
     assert_eq!(minute(&town, &monitor).await, (before + 1, "beats".to_owned()));
+    town.close().await;
+}
+
+fn set_back(town: &Town, by: Duration) {
+    let Clock::Manual(millis) = &town.clock else { panic!("a clock that is moved by hand") };
+    millis.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_silences_nothing() {
+    let monitor = Monitor::start().await;
+    let town = monitor.town().await;
+    town.scene.signl4.rotate_secret(TEAM, "rotated");
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.scene.signl4.rotate_secret(TEAM, TEAM_SECRET);
+    set_back(&town, Duration::from_hours(1));
+    assert_eq!(monitor.count(), 1);
+    for _ in 0..2 {
+        minute(&town, &monitor).await;
+    }
+    town.page(&id);
+    assert_eq!(minute(&town, &monitor).await.1, "beats", "the denial ended with the next probe");
     town.close().await;
 }
 
