@@ -46,10 +46,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A disturbed run is repeated so often.
 const REPEATS: usize = 2;
 
-const USAGE: &str = "usage: ./dev bench [--rounds N] [--only WORD,WORD] [--against PROGRAM] [--quick]
+const USAGE: &str = "usage: ./dev bench [--rounds N] [--only WORD,WORD] [--against PROGRAM] [--keep] [--quick]
   --rounds N   5 by default, 1 with --quick
   --only …     of: accept, path, peers, rates, store, memory, sync, drain; the bare handler always runs
   --against P  also another build of the bridge, the program P, and how this one compares
+  --keep       leave the big store for the next run, and take it from the last
   --quick      about a minute: shows that everything works, and measures little";
 
 struct Wish {
@@ -59,6 +60,8 @@ struct Wish {
     repeats: usize,
     /// Another build of the bridge.
     other: Option<PathBuf>,
+    /// The big store is left for the next run, and taken from the last.
+    keeps: bool,
 }
 
 fn wish(arguments: &[String]) -> Option<Wish> {
@@ -75,13 +78,14 @@ fn wish(arguments: &[String]) -> Option<Wish> {
         }
     };
     let (rounds, repeats) = if quick { (1, 0) } else { (5, REPEATS) };
-    let mut wish = Wish { rounds, cases: Case::all(), scale, repeats, other: None };
+    let mut wish = Wish { rounds, cases: Case::all(), scale, repeats, other: None, keeps: false };
     let mut words: Option<Vec<String>> = None;
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--bench" | "--quick" => {}
             "--rounds" => wish.rounds = arguments.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
+            "--keep" => wish.keeps = true,
             "--against" => wish.other = Some(PathBuf::from(arguments.next()?).canonicalize().ok()?),
             "--only" => {
                 let listed: Vec<String> = arguments.next()?.split(',').map(str::to_owned).collect();
@@ -153,9 +157,11 @@ fn measure(wish: &Wish, folder: &Path) -> (Rounds, String) {
     }
     if wanted("store") {
         let (finished, open) = wish.scale.store;
-        clear(&bench.big);
         let begun = Instant::now();
-        store_filler::fill(&bench.big, finished, open);
+        if !(wish.keeps && served::store_of(&bench.big).exists()) {
+            clear(&bench.big);
+            store_filler::fill(&bench.big, finished, open);
+        }
         let bytes = fs::metadata(served::store_of(&bench.big)).map_or(0, |file| file.len());
         let store = format!(
             "Big store: {finished} finished and {open} open deliveries, {} MB, filled in {:.0} s",
@@ -193,7 +199,9 @@ fn measure(wish: &Wish, folder: &Path) -> (Rounds, String) {
             rounds.add(&case.name(), outcome);
         }
     }
-    clear(&bench.big);
+    if !wish.keeps {
+        clear(&bench.big);
+    }
     clear(&bench.folder);
     let minutes = start.elapsed().as_secs_f64() / 60.0;
     (rounds, format!("{head}\n\n{} rounds in {minutes:.1} minutes.", wish.rounds))
