@@ -128,7 +128,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 /// Attempts that were under way when the last process died: nobody knows whether they arrived.
 fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     connection.execute(
-        "UPDATE delivery SET state = 0, uncertain = 1, due = CASE kind WHEN 'raise' THEN ?1 ELSE ?2 END WHERE state < 2 AND state = 1",
+        "UPDATE delivery SET state = 0, uncertain = 1, due = CASE kind WHEN 'raise' THEN ?1 ELSE ?2 END WHERE state = 1",
         [now.plus(SETTLE).as_millis(), now.as_millis()],
     )
 }

@@ -3,11 +3,12 @@
 use rusqlite::Connection;
 
 /// Oldest first. A migration that has shipped is never edited.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_digests.sql"),
     include_str!("../../migrations/0003_polling.sql"),
     include_str!("../../migrations/0004_hold_open_since.sql"),
+    include_str!("../../migrations/0005_leased.sql"),
 ];
 
 /// What this version knows.
