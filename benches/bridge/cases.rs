@@ -175,6 +175,9 @@ impl Bench {
         let watch = Watch::start();
         let sink = Sink::start(self.run, Instant::now());
         let bridge = Served::start(program, folder, Route::Records, sink.address, slow);
+        if folder == self.big {
+            bridge.server.settle();
+        }
         let aim = Aim { connections, ..self.aim(bridge.address, Template::azure(PATH)) };
         let (before, syncs) = (bridge.server.cpu(), slow.map_or(0, SlowSync::count));
         let loaded = load::closed(&aim, self.scale.seconds, u64::MAX);
@@ -197,6 +200,9 @@ impl Bench {
         let start = Instant::now();
         let sink = Sink::start(self.run, start);
         let bridge = Served::start(program, folder, Route::Pages, sink.address, None);
+        if folder == self.big {
+            bridge.server.settle();
+        }
         let before = bridge.server.cpu();
         let loaded = load(&self.aim(bridge.address, Template::azure(PATH)));
         let mut outcome = accepted(&loaded);

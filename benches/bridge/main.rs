@@ -88,8 +88,12 @@ fn wish(arguments: &[String]) -> Option<Wish> {
             "--keep" => wish.keeps = true,
             "--against" => wish.other = Some(PathBuf::from(arguments.next()?).canonicalize().ok()?),
             "--only" => {
-                let listed: Vec<String> = arguments.next()?.split(',').map(str::to_owned).collect();
+                let mut listed: Vec<String> = arguments.next()?.split(',').map(str::to_owned).collect();
                 let is_known = |word: &String| Case::all().iter().any(|case| case.word() == word);
+                if listed.iter().any(|word| word == "store") {
+                    // What the big store is compared with.
+                    listed.extend(["accept".to_owned(), "path".to_owned()]);
+                }
                 words = Some(listed.iter().all(is_known).then_some(listed)?);
             }
             _ => return None,

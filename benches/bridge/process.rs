@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 /// Linux counts a process's time in hundredths of a second for everybody to read.
 const TICK: Duration = Duration::from_millis(10);
 const START: Duration = Duration::from_mins(1);
+const SETTLE: Duration = Duration::from_mins(3);
 /// The bridge's own grace, and a little.
 const STOP: Duration = Duration::from_secs(30);
 
@@ -57,6 +58,20 @@ impl Server {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
         let kilobytes = status.lines().find_map(|found| found.strip_prefix(line)?.split_whitespace().next());
         kilobytes.and_then(|number| number.parse::<f64>().ok()).expect("a size in kilobytes") / 1024.0
+    }
+
+    /// Waits until it has nothing to do: a large store is looked at page by page after a start.
+    pub(crate) fn settle(&self) {
+        let start = Instant::now();
+        let mut before = self.cpu();
+        while start.elapsed() < SETTLE {
+            std::thread::sleep(Duration::from_millis(500));
+            let after = self.cpu();
+            if after.saturating_sub(before) < TICK * 3 {
+                return;
+            }
+            before = after;
+        }
     }
 
     /// As an operator would.

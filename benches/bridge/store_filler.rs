@@ -133,7 +133,8 @@ impl Told {
         let (from, to) = (text_of(self.sample), text_of(self.number));
         let waits = self.is_open && sample.table == "delivery";
         let values = sample.columns.iter().map(|(name, value)| match (name.as_str(), value) {
-            ("state" | "attempt", Value::Integer(_)) if waits => Value::Integer(0),
+            // After an attempt that failed: it waits for its next one.
+            ("state", Value::Integer(_)) if waits => Value::Integer(0),
             ("finished_at" | "outcome" | "note", _) if waits => Value::Null,
             ("due", _) if waits => Value::Integer(self.now + 10 * YEAR),
             (_, Value::Text(text)) => Value::Text(text.replace(&from, &to)),
