@@ -24,7 +24,7 @@ pub use self::gaps::Outages;
 pub use self::source::{PollStatus, SourceName};
 
 use self::azure::Sweep;
-use self::budget::Budgets;
+use self::budget::Lists;
 use self::catch_up::CatchUps;
 use self::gaps::Alive;
 use self::signl4::Handled;
@@ -70,7 +70,7 @@ struct Shared {
     read: Mutex<BTreeMap<SourceName, Timestamp>>,
     /// What of a team's list was read already.
     handled: Mutex<BTreeMap<SourceName, Handled>>,
-    budgets: Budgets,
+    lists: Lists,
     catch_ups: CatchUps,
     alive: Alive,
 }

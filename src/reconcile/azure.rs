@@ -9,13 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::budget::Question;
 use super::catch_up::Tally;
 use super::source::{Due, SourceName};
 use super::{Reconciler, Stepped};
 use crate::azure::poll::{self, Listing, Next, Page, Unlisted};
 use crate::config::Connection;
-use crate::domain::delivery::{Attempted, AzureState, Outcome};
+use crate::domain::delivery::{Attempted, AzureState, Destination, Outcome};
 use crate::domain::event::{Condition, Detail, EventKind, Notification};
 use crate::domain::id::{ConnectionName, Side, SubscriptionId};
 use crate::domain::reading::{Facts, Found, Gap, News, Polled, Raises, Reading, Standing, news};
@@ -159,19 +158,17 @@ impl Reconciler {
         subscription: &SubscriptionId,
         settings: &Connection,
     ) -> Result<(), Stop> {
-        let whom = format!("{connection}/{subscription}");
+        let destination = Destination::subscription(connection, subscription);
         for _ in 0..PAGES_AT_ONCE {
             while let Some(task) = sweep.left.pop_front() {
-                if let Err(until) = self.shared.budgets.take(&whom, Question::Read, self.clock.now()) {
+                if let Err(until) = self.may_read(&destination) {
                     sweep.left.push_front(task);
                     return Err(Stop::Park(until));
                 }
                 self.read_and_tell(sweep, connection, task).await?;
             }
             let Some(page) = sweep.page.clone() else { return self.mark(sweep, connection, subscription).await };
-            for question in [Question::List, Question::Read] {
-                self.shared.budgets.take(&whom, question, self.clock.now()).map_err(Stop::Park)?;
-            }
+            self.may_list(&destination, subscription).map_err(Stop::Park)?;
             let listed = match self.outbound.load_full().azure.list(connection, subscription, &page).await {
                 Ok(listed) => listed,
                 Err(Unlisted::TooLarge) if sweep.page_count > SMALLER => {
@@ -290,7 +287,7 @@ impl Reconciler {
         };
         // Gone from Azure between two questions.
         let Some(mut whole) = whole else { return Ok(()) };
-        if whole.detail == Detail::Other && self.may_list(connection, &whole) {
+        if whole.detail == Detail::Other && self.may_list_once_more(connection, &whole) {
             let found = self.outbound.load_full().azure.in_context(connection, &whole).await;
             whole = found.unwrap_or(whole);
         }
@@ -300,10 +297,11 @@ impl Reconciler {
     }
 
     /// Whether one more list is within the limits now. Without it the page has what the list said.
-    fn may_list(&self, connection: &ConnectionName, notification: &Notification) -> bool {
-        let Some(subscription) = notification.id.subscription() else { return false };
-        let (whom, now) = (format!("{connection}/{subscription}"), self.clock.now());
-        [Question::List, Question::Read].iter().all(|question| self.shared.budgets.take(&whom, *question, now).is_ok())
+    fn may_list_once_more(&self, connection: &ConnectionName, notification: &Notification) -> bool {
+        let subscription = notification.id.subscription();
+        subscription.is_some_and(|subscription| {
+            self.may_list(&Destination::subscription(connection, subscription), subscription).is_ok()
+        })
     }
 
     /// Makes the events of one alert.

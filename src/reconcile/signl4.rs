@@ -6,12 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::budget::Question;
 use super::catch_up::Tally;
 use super::source::{Due, SourceName};
 use super::{Reconciler, Stepped};
 use crate::config::Team;
-use crate::domain::delivery::{Attempted, Outcome};
+use crate::domain::delivery::{Attempted, Destination, Outcome};
 use crate::domain::event::EventKind;
 use crate::domain::id::{Side, TeamName};
 use crate::domain::page::Page;
@@ -82,8 +81,8 @@ impl Reconciler {
         handled: &mut Handled,
         tally: &mut Tally,
     ) -> Result<(), Stop> {
-        let account = team.account.to_string();
-        let leave = || self.shared.budgets.take(&account, Question::Signl4, self.clock.now()).map_err(Stop::Park);
+        let destination = Destination::team(name);
+        let leave = || self.may_read(&destination).map_err(Stop::Park);
         let mark = self.store.polled(source.to_string()).await.map_err(|error| ours(&error))?.at;
         let since = mark.map_or_else(|| begun_at.minus(LOOK_BACK), |mark| mark.minus(OVERLAP));
         let signl4 = self.outbound.load_full();
