@@ -132,7 +132,7 @@ pub(super) fn give_way(desk: &mut Desk<'_>, target: &AzureTarget, state: AzureSt
 }
 
 /// Whether a change of ours to that alert is neither done nor given up.
-fn is_changing(desk: &Desk<'_>, key: &AlertKey) -> bool {
+pub(super) fn is_changing(desk: &Desk<'_>, key: &AlertKey) -> bool {
     desk.known.open.iter().any(|open| changes(&open.call, key))
 }
 

@@ -126,9 +126,13 @@ fn go_unasked(desk: &mut Desk<'_>, id: &ExternalId) {
 }
 
 fn over(desk: &mut Desk<'_>, attempted: &Attempted) {
+    // What is on its way from us comes later than what Azure shows.
+    let is_changing = desk.alert.as_ref().is_some_and(|alert| portal::is_changing(desk, &alert.key));
     let Some(alert) = &mut desk.alert else { return };
     if let Some((state, modified_at)) = attempted.learned.azure {
-        alert.azure.happened(state);
+        if !is_changing {
+            alert.azure.happened(state);
+        }
         alert.azure_modified_at = alert.azure_modified_at.max(modified_at);
     }
     let why = if let Some(at) = attempted.learned.resolved_at {

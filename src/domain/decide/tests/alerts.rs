@@ -167,6 +167,20 @@ fn a_late_raise_whose_alert_resolved_while_azure_was_asked_is_not_tried_again() 
 }
 
 #[test]
+fn what_a_late_page_finds_in_azure_is_older_than_what_is_on_its_way_there() {
+    let mut world = World::new(rules(vec![route("a", "ops", Policy::default()), route("b", "dba", Policy::default())]));
+    world.fired(0);
+    world.begin(CallKind::Raise);
+    world.end(CallKind::Raise, &Outcome::Accepted, Next::Done);
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
+    world.begin(CallKind::Raise);
+    let learned = Learned { azure: Some((AzureState::Closed, Some(at(5)))), ..Learned::default() };
+    let outcome = Outcome::NotYet { after: Duration::ZERO };
+    world.end_learning(CallKind::Raise, &outcome, Next::Again { due: at(400) }, learned);
+    assert_eq!(world.azure(), AzureState::Acknowledged);
+}
+
+#[test]
 fn an_answer_that_was_given_before_an_alert_fired_anew_says_nothing_of_the_new_firing() {
     let mut world = World::one_team().paged();
     world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
