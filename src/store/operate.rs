@@ -6,6 +6,7 @@ use super::StoreError;
 use super::holds::Holds;
 use super::rows::{self, state};
 use crate::domain::delivery::{Call, Destination};
+use crate::domain::digest::is_digest;
 use crate::domain::event::{Condition, TimerKind};
 use crate::domain::id::DeliveryId;
 use crate::domain::page::{Ending, Page, Phase};
@@ -112,7 +113,9 @@ fn replay(connection: &Connection, id: DeliveryId, force: bool, now: Timestamp) 
     if changed == Changed::Done {
         if let Some(page) = &released {
             rows::put_page(connection, &Page { phase: Phase::Held { until: now }, ..page.clone() })?;
-            rows::set_timer(connection, Some(&page.alert), &page.id, &TimerKind::GraceEnded, now)?;
+            // A digest gathers anew: its members may have ended meanwhile.
+            let rings = if is_digest(&page.alert) { TimerKind::DigestDue } else { TimerKind::GraceEnded };
+            rows::set_timer(connection, Some(&page.alert), &page.id, &rings, now)?;
         } else if let Some(page) = page {
             rows::put_page(connection, &page)?;
         }

@@ -8,6 +8,7 @@
 mod agreement;
 mod breaches;
 mod carry;
+mod days;
 mod invariants;
 mod rows;
 mod rules;
@@ -246,6 +247,15 @@ impl World {
             Wish::ProbeAll => Change::ProbeAll,
         };
         self.change(change)
+    }
+}
+
+#[test]
+fn days_that_went_wrong_once_go_well() {
+    for (what, steps) in days::once_wrong() {
+        if let Err(violation) = live(&steps, None) {
+            panic!("{what}: {violation}");
+        }
     }
 }
 
