@@ -407,12 +407,13 @@ impl<'a> Desk<'a> {
         let landed_later = before.azure_modified_at.zip(alert.fired_at).is_some_and(|(at, fired)| at > fired);
         let mut takes_back = landed_later && before.azure.seen != Some(AzureState::New);
         alert.unsaid.clone_from(&before.unsaid);
+        alert.azure_modified_at = alert.azure_modified_at.max(before.azure_modified_at);
         for open in &self.known.open {
-            let Call::ChangeState { comment, target: of, .. } = &open.call else { continue };
+            let Call::ChangeState { comment, target: of, state, .. } = &open.call else { continue };
             if of.key != alert.key {
                 continue;
             }
-            takes_back |= open.leased || open.uncertain;
+            takes_back |= open.leased || open.uncertain || *state == AzureState::New;
             if !open.leased {
                 alert.unsaid.extend(comment.clone().filter(|_| alert.unsaid.len() < UNSAID));
                 self.finish(open.id, Finished::Superseded);

@@ -64,6 +64,9 @@ fn what_people_did_to_an_episode_is_not_done_to_the_next() {
     world.end_learning(CallKind::ChangeState, &Outcome::Accepted, Next::Done, landed);
     world.fired(600);
     assert_eq!(world.owed(), ["New: -"], "the close arrived after the new firing, and before we heard of that");
+    world.resolved(600);
+    world.fired(601);
+    assert_eq!(world.owed(), ["resolve ops", "New: -", "raise ops"], "and perhaps after the one after that");
 
     let mut world = World::one_team().paged();
     world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
