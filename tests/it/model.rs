@@ -219,6 +219,8 @@ impl World {
             let later = |alert: &&mut AzureAlert| is_over && alert.fired_at > raised_at;
             if let Some(alert) = self.services.azure.get_mut(&key).filter(|alert| !later(alert)) {
                 alert.last_human = Some((state, at));
+                let mut heard = self.past.heard.iter().filter(|(of, ..)| *of == alert.number).map(|(_, _, at, _)| *at);
+                alert.raced |= heard.all(|at| at != alert.fired_at);
             }
         }
     }

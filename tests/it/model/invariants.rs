@@ -138,16 +138,17 @@ pub(super) fn nothing_is_left_lying(world: &World, claimed: &Claimed, limit: usi
         return Ok(());
     }
     let now = world.now();
-    let rows = world.rows.open().map(|row| row.due).filter(|due| *due > now);
+    // Of what begins now the worker hears when it ends.
+    let begins = |row: &&DeliveryRow| claimed.deliveries.iter().any(|delivery| delivery.id == row.id);
+    let rows = world.rows.open().filter(|row| !begins(row)).map(|row| row.due).filter(|due| *due > now);
     let due = rows.chain(world.rows.timers.iter().map(|timer| timer.due)).min();
     // A destination that asked us to wait is looked at when its wait is over: later than a row of it, or earlier.
-    let is_held_back = world.rows.open().any(|row| !row.is_leased(now));
+    let is_held_back = world.rows.open().any(|row| !row.is_leased(now) && !begins(&row));
     let known = match (due, claimed.next_due) {
-        // What waits for an attempt that is under way is looked at when that ends.
-        (Some(_), _) if !world.flights.is_empty() => true,
         (Some(due), Some(next)) => next <= due || is_held_back,
-        (Some(_), None) => false,
-        (None, next) => !is_held_back || next.is_some(),
+        // Everything waits for an attempt that is under way: its end wakes the worker.
+        (Some(_), None) => !world.flights.is_empty(),
+        (None, next) => !is_held_back || next.is_some() || !world.flights.is_empty(),
     };
     holds(EVERY_OPEN_ROW, known, || {
         format!("something is due at {due:?}, and the worker would look at {:?}", claimed.next_due)

@@ -29,6 +29,8 @@ pub(super) struct AzureAlert {
     modified_at: Timestamp,
     /// What a person did last on a page of it, or on a digest that shows it.
     pub(super) last_human: Option<(PageState, Timestamp)>,
+    /// A person acted on a page of an earlier firing while the news of this one was on its way: the accepted race.
+    pub(super) raced: bool,
 }
 
 /// An alert in SIGNL4.
@@ -78,6 +80,7 @@ impl Services {
             resolved_at: None,
             modified_at: at,
             last_human: None,
+            raced: false,
         });
         // A new episode. Alerts of one matter have an id each.
         if alert.condition == Condition::Resolved && !is_of_a_matter(number) {
@@ -88,6 +91,7 @@ impl Services {
                 resolved_at: None,
                 modified_at: at,
                 last_human: None,
+                raced: false,
                 ..alert.clone()
             };
         }
@@ -204,9 +208,10 @@ impl Services {
                 self.mail.push(echo);
                 Learned { signl4_alert_id: Some(format!("in SIGNL4: {page}")), ..Learned::default() }
             }
-            Call::ChangeState { target, state, .. } => {
+            Call::ChangeState { target, state, keeps_closed, .. } => {
                 let alert = self.azure.get_mut(&target.key).expect("only what Azure has is changed");
-                let reopens = alert.state == AzureState::Closed && *state == AzureState::Acknowledged;
+                let stays = *keeps_closed || *state == AzureState::Acknowledged;
+                let reopens = alert.state == AzureState::Closed && stays;
                 if !reopens && alert.state != *state {
                     alert.state = *state;
                     alert.modified_at = at;
