@@ -213,7 +213,8 @@ impl World {
         };
         let at = self.now();
         let raised_at = self.services.signl4[page].raised_at;
-        let is_over = self.rows.page(page).is_none_or(Page::is_ended);
+        // One that is opened again lives again.
+        let is_over = does != Happened::Reopened && self.rows.page(page).is_none_or(Page::is_ended);
         for key in self.rows.alerts_on(page) {
             // Not for a firing that came after the page, and has one of its own.
             let later = |alert: &&mut AzureAlert| is_over && alert.fired_at > raised_at;
@@ -233,6 +234,7 @@ impl World {
                 let Some(row) = dead.get(which % dead.len().max(1)) else { return Ok(()) };
                 let id = row.id;
                 self.past.replayed.extend(row.call.page().cloned());
+                self.past.replayed_to.extend(row.call.alert().cloned());
                 Change::Replay { id, force }
             }
             Wish::Drop => {

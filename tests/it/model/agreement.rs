@@ -172,7 +172,8 @@ fn is_excused(world: &World, key: &AlertKey, home: &AlertKey, pages: &[&Page]) -
         page.is_some_and(|page| page.by_system || page.raised > 1) || world.past.replayed.contains(id)
     };
     let is_writable = world.rows.alerts.get(home).is_some_and(|alert| alert.target.is_some());
-    given_up || !is_writable || ids.iter().any(excused)
+    let replayed = world.past.replayed_to.contains(key) || world.past.replayed_to.contains(home);
+    given_up || replayed || !is_writable || ids.iter().any(excused)
 }
 
 fn the_ledger_tells_the_truth(world: &World, page: &Page) -> Checked {

@@ -13,7 +13,7 @@ use signl4_azure_bridge::domain::after::{RetryPolicy, after};
 use signl4_azure_bridge::domain::backoff::Roll;
 use signl4_azure_bridge::domain::delivery::{Attempted, Delivery, Learned, Outcome};
 use signl4_azure_bridge::domain::event::{Condition, EventKind};
-use signl4_azure_bridge::domain::id::{EventId, ExternalId, Side};
+use signl4_azure_bridge::domain::id::{AlertKey, EventId, ExternalId, Side};
 use signl4_azure_bridge::domain::route::Rules;
 use signl4_azure_bridge::domain::timestamp::Timestamp;
 use signl4_azure_bridge::store::{Change, Claimed, Finish, Incoming, Place, Receipt, Recorded, Slots, Store};
@@ -77,6 +77,8 @@ pub(super) struct Past {
     pub(super) told_of: BTreeSet<ExternalId>,
     /// Pages whose Raise an operator has sent again.
     pub(super) replayed: BTreeSet<ExternalId>,
+    /// Alerts that an operator has sent an old change to: perhaps that of an earlier firing.
+    pub(super) replayed_to: BTreeSet<AlertKey>,
     /// How long the day had lasted when the clock was set back last.
     pub(super) set_back: Option<i64>,
     /// Pages that may be doubled, and count as such.
