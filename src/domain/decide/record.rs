@@ -31,9 +31,10 @@ pub fn record(
             }
         }
         (Call::Raise { page, .. }, Next::Again { .. }) => {
-            if is_our_own(&desk, attempted) {
+            let answered_now = !is_of_before(&desk, attempted);
+            if answered_now && is_our_own(&desk, attempted) {
                 go_unasked(&mut desk, page);
-            } else if is_over(attempted) {
+            } else if answered_now && is_over(attempted) {
                 over(&mut desk, attempted);
             }
             spare(&mut desk, page);
@@ -103,6 +104,14 @@ fn is_over(attempted: &Attempted) -> bool {
         || attempted.learned.azure.is_some_and(|(state, _)| state != AzureState::New)
 }
 
+/// Whether Azure answered before the alert fired anew: that says nothing of the new firing.
+fn is_of_before(desk: &Desk<'_>, attempted: &Attempted) -> bool {
+    let modified_at = attempted.learned.azure.and_then(|(_, modified_at)| modified_at);
+    let answered = attempted.learned.resolved_at.max(modified_at);
+    let fired_at = desk.alert.as_ref().and_then(|alert| alert.fired_at);
+    answered.zip(fired_at).is_some_and(|(at, fired)| at < fired)
+}
+
 /// What Azure shows is what we did to an earlier firing, and our taking it back is still on its way: nobody has taken care
 /// of this one.
 fn is_our_own(desk: &Desk<'_>, attempted: &Attempted) -> bool {
@@ -160,16 +169,11 @@ fn changed(desk: &mut Desk<'_>, id: &ExternalId, state: PageState) {
 
 /// Azure's answer is the newest word on its state. What we did not ask for was a person in the portal.
 fn learned(desk: &mut Desk<'_>, call: &Call, attempted: &Attempted) {
-    let Some((state, modified_at)) = attempted.learned.azure else { return };
-    let Some(alert) = &mut desk.alert else { return };
-    // It was read before the alert fired anew.
-    if modified_at.zip(alert.fired_at).is_some_and(|(at, fired)| at < fired) {
+    if is_of_before(desk, attempted) {
         return;
     }
-    if let Some(by) = &attempted.learned.azure_by {
-        alert.azure_by = Some(by.to_string());
-    }
-    // A poll has read a later change meanwhile.
+    let Some((state, modified_at)) = attempted.learned.azure else { return };
+    let Some(alert) = &mut desk.alert else { return };
     if modified_at.is_some() && modified_at < alert.azure_modified_at {
         return;
     }

@@ -195,6 +195,16 @@ fn an_answer_that_was_given_before_an_alert_fired_anew_says_nothing_of_the_new_f
     let learned = Learned { azure: Some((AzureState::Acknowledged, Some(at(15)))), ..Learned::default() };
     world.end_learning(CallKind::Comment, &Outcome::Accepted, Next::Done, learned);
     assert_eq!((world.phase(2), world.azure()), (Phase::Raising, AzureState::New), "no person has taken it in hand");
+
+    let mut late = World::one_team();
+    late.fired(0);
+    late.begin(CallKind::Raise);
+    assert_eq!(late.fired(600), Reason::AlreadyPaged);
+    let learned =
+        Learned { resolved_at: Some(at(500)), azure: Some((AzureState::New, Some(at(500)))), ..Learned::default() };
+    let outcome = Outcome::NotYet { after: Duration::ZERO };
+    late.end_learning(CallKind::Raise, &outcome, Next::Again { due: at(610) }, learned);
+    assert_eq!(late.owed(), ["raise ops"], "the page is that of the new firing, too");
 }
 
 #[test]
