@@ -146,14 +146,15 @@ pub(super) fn the_sides_come_to_agree(world: &World) -> Checked {
     Ok(())
 }
 
-/// How people see a page: by itself, or by the digest that shows it.
+/// How people see a page: by itself, or by the digest that shows it, which may have been passed on to another team.
 fn view(world: &World, page: &Page) -> Option<PageState> {
     let state = |id: &ExternalId| world.services.signl4.get(id).map(|page| page.state);
-    match &page.digest {
-        None => state(&page.id),
-        Some(_) if page.is_ended() => Some(PageState::Closed),
-        Some(digest) => state(&ExternalId::of(digest, 1)),
+    let Some(digest) = &page.digest else { return state(&page.id) };
+    if page.is_ended() {
+        return Some(PageState::Closed);
     }
+    let states: Vec<PageState> = world.rows.pages_of(digest).filter_map(|page| state(&page.id)).collect();
+    [PageState::Acknowledged, PageState::Open, PageState::Closed].into_iter().find(|state| states.contains(state))
 }
 
 /// The exceptions that the design admits: calls that were given up, pages that may be doubled, what SIGNL4 did by itself,

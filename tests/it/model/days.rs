@@ -5,7 +5,7 @@ use signl4_azure_bridge::domain::event::Happened::{Acknowledged, Closed, Reopene
 use super::steps::Luck::{Denied, Good, Refused, Unheard};
 use super::steps::Post::{AtOnce, Later};
 use super::steps::Step::{
-    Arrive, Calm, Claim, Fire, Forget, Operate, Person, Resolve, Restart, Storm, System, Wait, Work,
+    Arrive, Calm, Claim, Fire, Forget, Operate, Person, Resolve, Restart, Send, Storm, System, Wait, Work,
 };
 use super::steps::{Step, Wish};
 
@@ -109,6 +109,17 @@ pub(super) fn once_wrong() -> Vec<(&'static str, Vec<Step>)> {
                 person(Closed, Later),
                 Wait { seconds: 1 },
                 fire(7),
+            ],
+        ),
+        (
+            "a late page that hears of the end of one firing after the next has begun",
+            vec![
+                fire(8),
+                Wait { seconds: 1136 },
+                Resolve { alert: 8, post: Later },
+                claim(4),
+                Send { which: 0, luck: Good },
+                Storm { first: 4, count: 7 },
             ],
         ),
         (
