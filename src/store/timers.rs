@@ -37,6 +37,14 @@ impl Writer {
                 tracing::error!(page.id = of, "a stored timer cannot be read by this version; it rings again later");
                 continue;
             };
+            // What people did to a digest reaches its members before their end reaches it: they may live again.
+            if timer == TimerKind::LastMemberEnded && spreads(connection, of)? {
+                connection
+                    .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1")?
+                    .execute(params![id, now.as_millis()])?;
+                self.nudge = true;
+                continue;
+            }
             let page = ExternalId::stored(of.clone());
             let over = match timer {
                 TimerKind::ToMembers { change, beyond } => {
@@ -93,4 +101,14 @@ impl Writer {
         self.nudge = true;
         Ok(false)
     }
+}
+
+/// Whether a change of the digest has not reached all its members.
+fn spreads(connection: &Connection, digest: &str) -> Result<bool, StoreError> {
+    let kinds: Vec<String> = connection
+        .prepare_cached("SELECT kind FROM timer WHERE page = ?1")?
+        .query_map([digest], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let changes = |kind: &String| matches!(serde_json::from_str(kind), Ok(TimerKind::ToMembers { .. }));
+    Ok(kinds.iter().any(changes))
 }

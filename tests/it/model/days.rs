@@ -123,6 +123,22 @@ pub(super) fn once_wrong() -> Vec<(&'static str, Vec<Step>)> {
             ],
         ),
         (
+            "a digest that is closed, loses its members and is opened again",
+            vec![
+                Storm { first: 6, count: 3 },
+                fire(0),
+                work(Good),
+                Storm { first: 0, count: 6 },
+                Wait { seconds: 120 },
+                Claim { limit: 3, lucky: true },
+                Send { which: 4, luck: Good },
+                Wait { seconds: 75 },
+                Person { which: 208, does: Closed, post: AtOnce },
+                Calm,
+                Person { which: 22, does: Reopened, post: AtOnce },
+            ],
+        ),
+        (
             "a digest that is replayed",
             vec![
                 Storm { first: 1, count: 4 },
