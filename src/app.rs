@@ -38,7 +38,7 @@ use crate::worker::{Outbound, Unrecorded, Worker};
 use crate::{admin, azure, heartbeat, http, intake, signl4, watch};
 
 /// Attempts under way towards one side, and towards one destination.
-const SLOTS: (usize, usize) = (128, 48);
+const SLOTS: (usize, usize) = (128, 96);
 const REQUESTS_GRACE: Duration = Duration::from_secs(8);
 const ATTEMPTS_GRACE: Duration = Duration::from_secs(20);
 const TEND_TOKENS_EVERY: Duration = Duration::from_secs(5);

@@ -24,7 +24,7 @@ const QUESTIONS: [(&str, &str); 4] = [
     (
         "a delivery is due, first in its lane, held back by nothing, and nobody comes for it",
         "SELECT lane FROM delivery AS this WHERE state < 2 AND state = 0 AND due < ?2
-           AND NOT EXISTS (SELECT 1 FROM delivery AS other WHERE other.lane = this.lane AND other.state < 2
+           AND NOT EXISTS (SELECT 1 FROM delivery AS other WHERE other.lane_hash = this.lane_hash AND other.lane = this.lane AND other.state < 2
                              AND other.seq <> this.seq
                              AND ((other.words, other.seq) < (this.words, this.seq) OR other.state = 1))
            AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.destination = this.destination)
@@ -39,13 +39,13 @@ const QUESTIONS: [(&str, &str); 4] = [
     (
         "a held page has no timer",
         "SELECT id FROM page WHERE ended = 0 AND json_extract(state, '$.phase') = 'held'
-           AND NOT EXISTS (SELECT 1 FROM timer WHERE timer.page = page.id)",
+           AND NOT EXISTS (SELECT 1 FROM timer WHERE timer.alert_id = page.alert_id AND timer.page = page.id)",
     ),
     (
         "a page is to be raised and no delivery raises it",
         "SELECT id FROM page WHERE ended = 0 AND json_extract(state, '$.phase') = 'raising'
-           AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane = 'signl4 ' || page.id AND delivery.state < 2
-                             AND delivery.kind = 'raise')",
+           AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane_hash = bridge_hash('signl4 ' || page.id)
+                             AND delivery.lane = 'signl4 ' || page.id AND delivery.state < 2 AND delivery.kind = 'raise')",
     ),
 ];
 

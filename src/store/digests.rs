@@ -85,7 +85,10 @@ pub(super) fn load(connection: &Connection, now: Timestamp) -> Result<Load, Stor
     }
     let due = serde_json::to_string(&TimerKind::DigestDue)?;
     let gathering: Vec<Page> = connection
-        .prepare_cached("SELECT page.state FROM timer JOIN page ON page.id = timer.page WHERE timer.kind = ?1")?
+        .prepare_cached(
+            "SELECT page.state FROM timer JOIN page ON page.alert_id = timer.alert_id AND page.id = timer.page
+             WHERE timer.kind = ?1",
+        )?
         .query_map([due], |row| rows::json(row, 0))?
         .collect::<Result<_, _>>()?;
     for page in gathering {

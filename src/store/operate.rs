@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::StoreError;
 use super::holds::Holds;
 use super::rows::{self, state};
+use super::{StoreError, numbers};
 use crate::domain::delivery::{Call, Destination};
 use crate::domain::digest::is_digest;
 use crate::domain::event::{Condition, TimerKind};
@@ -159,11 +159,13 @@ fn give_up(connection: &Connection, id: DeliveryId, now: Timestamp) -> Result<Ch
             page.phase = Phase::Ended { why: Ending::NotRaised };
             rows::put_page(connection, &page)?;
         }
+        let lane = call.lane();
         connection
             .prepare_cached(
-                "UPDATE delivery SET state = ?2, finished_at = ?3 WHERE lane = ?1 AND state < 2 AND state = 0",
+                "UPDATE delivery SET state = ?3, finished_at = ?4
+                 WHERE lane_hash = ?1 AND lane = ?2 AND state < 2 AND state = 0",
             )?
-            .execute(params![call.lane(), state::SUPERSEDED, now.as_millis()])?;
+            .execute(params![numbers::hash(&lane), lane, state::SUPERSEDED, now.as_millis()])?;
     }
     Ok(changed)
 }

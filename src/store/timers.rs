@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::writer::{Heard, Writer};
-use super::{StoreError, digests, rows};
+use super::{StoreError, digests, numbers, rows};
 use crate::domain::decide::Reason;
 use crate::domain::event::{Event, EventKind, Signl4Change, TimerKind};
 use crate::domain::id::{EventId, ExternalId, Side};
@@ -71,9 +71,9 @@ impl Writer {
 
     /// An event of our own making.
     fn hear(&mut self, connection: &Connection, kind: EventKind, now: Timestamp) -> Result<Reason, StoreError> {
-        let event = Event { id: EventId::new(Uuid::now_v7()), received_at: now, kind };
+        let mut event = Event { id: EventId::new(Uuid::now_v7()), received_at: now, kind };
         let heard = Heard { side: Side::Azure, source: "timer", repeat_key: None, headers: "{}", body: &[] };
-        self.judge_and_write(connection, event, &heard, now)
+        self.judge_and_write(connection, &mut event, &heard, now)
     }
 
     /// A change of a digest reaches the next few of its members. True: it has reached all.
@@ -105,9 +105,10 @@ impl Writer {
 
 /// Whether a change of the digest has not reached all its members.
 fn spreads(connection: &Connection, digest: &str) -> Result<bool, StoreError> {
+    let number = numbers::of_page(connection, &ExternalId::stored(digest.to_owned()))?.map(|(number, _)| number);
     let kinds: Vec<String> = connection
-        .prepare_cached("SELECT kind FROM timer WHERE page = ?1")?
-        .query_map([digest], |row| row.get(0))?
+        .prepare_cached("SELECT kind FROM timer WHERE alert_id = ?1 AND page = ?2")?
+        .query_map(params![number, digest], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let changes = |kind: &String| matches!(serde_json::from_str(kind), Ok(TimerKind::ToMembers { .. }));
     Ok(kinds.iter().any(changes))
