@@ -66,7 +66,7 @@ impl Story<'_, '_, '_> {
         self.tell
             .say(Who::Azure, "fires two more: the service issue is resolved, and the\ndatabase is available again")?;
         for (kind, body) in ENDINGS {
-            self.send(&fixture(body, crate::clock::Clock::System.now())?).await?;
+            self.send(&fixture(body, self.stage.clock().now())?).await?;
             let page = open.iter().find(|(opened, _)| *opened == kind).map(|(_, page)| page);
             if let Some(page) = page {
                 self.stage.page_is(page, AlertStatus::Closed).await?;
@@ -91,7 +91,7 @@ impl Story<'_, '_, '_> {
         slowest: &mut Duration,
     ) -> Result<signl4::Alert, DemoError> {
         let before = self.stage.scene.signl4.read(page_ids);
-        let fired_at = crate::clock::Clock::System.now();
+        let fired_at = self.stage.clock().now();
         let alert = if let Some(body) = body {
             self.send(&fixture(body, fired_at)?).await?
         } else {
@@ -110,7 +110,7 @@ impl Story<'_, '_, '_> {
             over: false,
         });
         self.tell.screen_row(kind, &page.title)?;
-        self.tell.pause(0.45).await;
+        self.tell.pause(0.3).await;
         Ok(page)
     }
 
