@@ -41,7 +41,8 @@ pub(super) fn gather(connection: &Connection, digest: &AlertKey) -> Result<Gathe
     let titles = connection
         .prepare_cached(
             "SELECT json_extract(state, '$.title') FROM page WHERE digest = ?1 AND ended = 0
-             ORDER BY json_extract(state, '$.severity') IS NULL, json_extract(state, '$.severity'), id LIMIT ?2",
+             ORDER BY json_extract(state, '$.severity') IS NULL, json_extract(state, '$.severity'),
+                      json_extract(state, '$.created_at'), id LIMIT ?2",
         )?
         .query_map(params![digest.as_str(), i64::try_from(NAMED).unwrap_or(i64::MAX)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;

@@ -95,6 +95,23 @@ async fn a_storm_is_three_pages_and_a_digest_that_stands_for_the_rest() {
 }
 
 #[tokio::test]
+async fn a_digest_names_the_worst_and_of_these_the_first() {
+    let town = town(URGENT).await;
+    let mut resources = Vec::new();
+    for number in 0..12 {
+        town.scene.azure.fire(alert(number).severity(u8::from(number != 11))).unwrap();
+        town.after(Duration::from_secs(1)).await;
+        resources.push(format!("vm-{number}"));
+    }
+    town.after(MINUTE).await;
+    let page = digest(&town);
+    let named: Vec<&str> = page.text.lines().filter_map(|line| line.split_once(" on ")).map(|(_, vm)| vm).collect();
+    let worst = ["vm-11"].into_iter().chain(resources.iter().skip(3).take(8).map(String::as_str));
+    assert_eq!(named, worst.collect::<Vec<_>>(), "{}", page.text);
+    town.close().await;
+}
+
+#[tokio::test]
 async fn closing_and_reopening_a_digest_reaches_hundreds_of_members_over_a_restart() {
     let town = town(URGENT).await;
     let ids = fire(&town, 203).await;
