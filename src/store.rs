@@ -183,6 +183,7 @@ struct Arrival {
     side: Side,
     source: String,
     repeat_key: Option<String>,
+    thread_key: Option<String>,
     /// As JSON.
     headers: String,
     /// Compressed.
@@ -194,6 +195,7 @@ impl Arrival {
         let Incoming { kind, side, source, body, headers } = incoming;
         Ok(Self {
             repeat_key: kind.repeat_key(),
+            thread_key: kind.thread_key(),
             event: Event { id: EventId::new(Uuid::nil()), received_at: Timestamp::default(), kind },
             side,
             source,
