@@ -1,6 +1,6 @@
 //! Digests: what they have gathered, what the teams' load is, and how a change of a digest reaches its members.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
 use super::rows;
@@ -123,22 +123,34 @@ pub(super) fn tell_of_the_last(connection: &Connection, verdict: &Verdict, now: 
     Ok(())
 }
 
-/// The next members that a change has not reached, ended ones included: a re-opening concerns them.
+/// The page in columns `id, state`, if this version can read it.
+fn readable(row: &Row<'_>) -> rusqlite::Result<Option<Page>> {
+    match rows::json(row, 1) {
+        Err(rusqlite::Error::FromSqlConversionFailure(..)) => {
+            tracing::error!(page.id = row.get_ref(0)?.as_str()?, "a stored page cannot be read by this version");
+            Ok(None)
+        }
+        page => page.map(Some),
+    }
+}
+
+/// The next members that a change has not reached, ended ones included: a re-opening concerns them. One without a team
+/// cannot be read by this version.
 pub(super) fn members_beyond(
     connection: &Connection,
     digest: &AlertKey,
     beyond: Option<&ExternalId>,
-) -> Result<Vec<(ExternalId, TeamName)>, StoreError> {
-    let pages: Vec<Page> = connection
-        .prepare_cached("SELECT state FROM page WHERE digest = ?1 AND id > ?2 ORDER BY id LIMIT ?3")?
+) -> Result<Vec<(ExternalId, Option<TeamName>)>, StoreError> {
+    let pages = connection
+        .prepare_cached("SELECT id, state FROM page WHERE digest = ?1 AND id > ?2 ORDER BY id LIMIT ?3")?
         .query_map(
             params![
                 digest.as_str(),
                 beyond.map_or("", ExternalId::as_str),
                 i64::try_from(MEMBERS_AT_ONCE).unwrap_or(i64::MAX)
             ],
-            |row| rows::json(row, 0),
+            |row| Ok((ExternalId::stored(row.get(0)?), readable(row)?.map(|page| page.team))),
         )?
         .collect::<Result<_, _>>()?;
-    Ok(pages.into_iter().map(|page| (page.id, page.team)).collect())
+    Ok(pages)
 }

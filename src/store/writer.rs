@@ -43,7 +43,7 @@ pub(super) struct Writer {
     load: Arc<Load>,
     leased_out: UnboundedSender<Vec<Delivery>>,
     /// Leased with this batch's commit; handed over after it.
-    handed: Vec<Delivery>,
+    pub(super) handed: Vec<Delivery>,
     waiting: Arc<Waiting>,
     care: Care,
     /// The latest time there was.
@@ -208,7 +208,7 @@ impl Writer {
     }
 
     /// What is kept in memory beside the rows, as the rows have it.
-    fn remember(&mut self, connection: &Connection) {
+    pub(super) fn remember(&mut self, connection: &Connection) {
         if let Ok(holds) = Holds::load(connection, self.slots.rests()) {
             self.holds = holds;
         }
@@ -218,7 +218,7 @@ impl Writer {
     }
 
     /// Deliveries that were to be handed over and are not: their slots are free again.
-    fn take_back(&mut self, from: usize) {
+    pub(super) fn take_back(&mut self, from: usize) {
         for delivery in self.handed.drain(from..) {
             self.slots.give_back(&Place::of(&delivery), self.clock.now());
         }

@@ -188,3 +188,23 @@ async fn a_test_notification_pages_in_the_midst_of_a_storm() {
     town.after(MINUTE).await;
     town.close().await;
 }
+
+#[tokio::test]
+async fn a_member_that_cannot_be_read_keeps_a_change_from_no_other() {
+    let town = town(URGENT).await;
+    let ids = fire(&town, 7).await;
+    town.after(MINUTE).await;
+    let members = joined(&town, &ids);
+    let other = rusqlite::Connection::open(town.folder.path().join("bridge.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    let mut sorted = members.clone();
+    sorted.sort();
+    let (unreadable, readable) = sorted.split_first().unwrap();
+    let sql = "UPDATE page SET state = json_remove(state, '$.policy') WHERE id LIKE ?1";
+    assert_eq!(other.execute(sql, [format!("%{unreadable}")]).unwrap(), 1);
+    town.scene.signl4.acknowledge(&digest(&town).id, JANE, None).unwrap();
+    town.settle().await;
+    assert_eq!(states(&town, readable), [AlertState::Acknowledged]);
+    assert_eq!(town.azure_state(unreadable), AlertState::New);
+    town.close().await;
+}
