@@ -529,6 +529,7 @@ pub(super) fn nothing(reason: Reason) -> Verdict {
         left: Vec::new(),
         thread: None,
         joined: None,
+        amended: Vec::new(),
         template_faults: Vec::new(),
     }
 }
