@@ -340,7 +340,7 @@ impl Writer {
         }
         digests::weigh(load, verdict, now);
         self.nudge |= !verdict.left.is_empty();
-        digests::tell_of_the_last(connection, verdict, now)
+        digests::follow(connection, verdict, now)
     }
 
     /// Judges an event. A panic in there costs only this event: it is kept, and paged as one that nobody could read.
@@ -484,7 +484,7 @@ impl Writer {
                     rows::apply(connection, Some(&key), &verdict, now)?;
                     digests::weigh(Arc::make_mut(&mut self.load), &verdict, now);
                     self.nudge |= !verdict.left.is_empty();
-                    digests::tell_of_the_last(connection, &verdict, now)?;
+                    digests::follow(connection, &verdict, now)?;
                     self.owe(connection, &verdict.owed, None, now)?;
                 }
                 Err(_) => {
