@@ -231,6 +231,22 @@ async fn azure_that_denies_gets_its_changes_once_it_allows() {
 }
 
 #[tokio::test]
+async fn a_busy_rest_interface_holds_up_no_page() {
+    let town = Town::new().await;
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.scene.signl4.faults().plan(Fault::throttled(RetryAfter::Seconds(200)).on_path("/api/v2/").always());
+    town.scene.azure.set_state(&id, AlertState::Acknowledged, "someone@example.com", "").unwrap();
+    town.poll_after(Duration::from_mins(1)).await;
+    let other = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.page(&other);
+    town.scene.signl4.faults().clear();
+    town.after(Duration::from_mins(10)).await;
+    town.close().await;
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_fetched_anew_once() {
     let town = Town::new().await;
     let id = town.scene.azure.fire(alert()).unwrap();
