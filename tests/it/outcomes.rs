@@ -231,6 +231,32 @@ async fn azure_that_denies_gets_its_changes_once_it_allows() {
 }
 
 #[tokio::test]
+async fn a_conflict_in_azure_is_waited_out_for_days_and_holds_up_no_other_alert() {
+    let town = Town::new().await;
+    let ids: Vec<String> = (0..6).map(|_| town.scene.azure.fire(alert()).unwrap()).collect();
+    town.settle().await;
+    let (free, busy) = ids.split_last().unwrap();
+    for id in busy {
+        town.scene.azure.faults().plan(Fault::status(409).on(Operation::ChangeState).on_path(id).always());
+        town.scene.signl4.acknowledge(&town.page(id).id, JANE, None).unwrap();
+    }
+    for _ in 0..200 {
+        town.after(Duration::from_hours(1)).await;
+    }
+    assert_eq!(town.deliveries("dead").await.len(), 0, "not before the alert's 30 days end");
+    assert_eq!(town.bridge.store.holds().await.unwrap(), [], "Azure answers: it is not out of reach");
+    town.scene.signl4.acknowledge(&town.page(free).id, JANE, None).unwrap();
+    town.settle().await;
+    assert_eq!(town.azure_state(free), AlertState::Acknowledged);
+    town.scene.azure.faults().clear();
+    town.after(Duration::from_mins(10)).await;
+    for id in busy {
+        assert_eq!(town.azure_state(id), AlertState::Acknowledged);
+    }
+    town.close().await;
+}
+
+#[tokio::test]
 async fn a_busy_rest_interface_holds_up_no_page() {
     let town = Town::new().await;
     let id = town.scene.azure.fire(alert()).unwrap();
