@@ -244,6 +244,13 @@ pub(super) fn apply(
             .prepare_cached("UPDATE delivery SET state = ?2, finished_at = ?3 WHERE id = ?1 AND state < 2")?
             .execute(params![id.uuid(), state, now.as_millis()])?;
     }
+    for (id, call) in &verdict.amended {
+        connection
+            .prepare_cached(
+                "UPDATE delivery SET call = ?2, due = min(due, ?3) WHERE id = ?1 AND state < 2 AND state = 0",
+            )?
+            .execute(params![id.uuid(), serde_json::to_string(call)?, now.as_millis()])?;
+    }
     for page in &verdict.cancelled {
         if let Some((number, _)) = numbers::of_page(connection, page)? {
             connection

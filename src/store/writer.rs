@@ -43,7 +43,7 @@ pub(super) struct Writer {
     load: Arc<Load>,
     leased_out: UnboundedSender<Vec<Delivery>>,
     /// Leased with this batch's commit; handed over after it.
-    handed: Vec<Delivery>,
+    pub(super) handed: Vec<Delivery>,
     waiting: Arc<Waiting>,
     care: Care,
     /// The latest time there was.
@@ -230,7 +230,7 @@ impl Writer {
     }
 
     /// What is kept in memory beside the rows, as the rows have it.
-    fn remember(&mut self, connection: &Connection) {
+    pub(super) fn remember(&mut self, connection: &Connection) {
         if let Ok(holds) = Holds::load(connection, self.slots.rests()) {
             self.holds = holds;
         }
@@ -240,7 +240,7 @@ impl Writer {
     }
 
     /// Deliveries that were to be handed over and are not: their slots are free again.
-    fn take_back(&mut self, from: usize) {
+    pub(super) fn take_back(&mut self, from: usize) {
         for delivery in self.handed.drain(from..) {
             self.slots.give_back(&Place::of(&delivery), self.clock.now());
         }
@@ -353,7 +353,7 @@ impl Writer {
         }
         digests::weigh(load, verdict, now);
         self.nudge |= !verdict.left.is_empty();
-        digests::tell_of_the_last(connection, verdict, now)
+        digests::follow(connection, verdict, now)
     }
 
     /// Judges an event. A panic in there costs only this event: it is kept, and paged as one that nobody could read.
@@ -497,7 +497,7 @@ impl Writer {
                     rows::apply(connection, Some(&key), &verdict, now)?;
                     digests::weigh(Arc::make_mut(&mut self.load), &verdict, now);
                     self.nudge |= !verdict.left.is_empty();
-                    digests::tell_of_the_last(connection, &verdict, now)?;
+                    digests::follow(connection, &verdict, now)?;
                     self.owe(connection, &verdict.owed, None, now)?;
                 }
                 Err(_) => {
@@ -542,6 +542,7 @@ pub(super) fn nothing(reason: Reason) -> Verdict {
         left: Vec::new(),
         thread: None,
         joined: None,
+        amended: Vec::new(),
         template_faults: Vec::new(),
     }
 }
