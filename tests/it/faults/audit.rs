@@ -97,7 +97,8 @@ async fn a_page_that_an_ended_digest_shows_is_named() {
     let found = audit(&town).await;
     assert_eq!(found.len(), 2, "both of its members: {found:?} {state}");
     assert!(found.iter().all(|(what, _)| *what == "a page is shown by a digest that has ended"), "{found:?}");
-    let tells = "INSERT INTO timer (page, alert, kind, due) VALUES (?1, '', '\"last_member_ended\"', ?2)";
+    let tells = "INSERT INTO timer (page, alert, alert_id, kind, due)
+                 VALUES (?1, '', (SELECT alert_id FROM page WHERE id = ?1), '\"last_member_ended\"', ?2)";
     plant(&town, tells, (&digest, town.clock.now().as_millis()));
     assert_eq!(audit(&town).await, [], "what happened to it is on its way to them");
     town.close().await;

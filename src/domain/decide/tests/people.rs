@@ -245,6 +245,11 @@ fn nobody_on_duty_wakes_nobody_who_need_not() {
     world.deliver();
     assert_eq!(world.signl4(1, Happened::NobodyOnDuty, None, 10), Reason::Stale, "told late");
     assert_eq!(world.owed(), Vec::<String>::new());
+    let keep = Policy { on_resolved: OnResolved::Ignore, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("db", "dba", keep)])).paged();
+    world.resolved(0);
+    assert_eq!(world.signl4(1, Happened::NobodyOnDuty, None, 30), Reason::NobodyOnDuty);
+    assert!(!world.owed().contains(&"raise ops".to_owned()), "it is over: {:?}", world.owed());
     let both = vec![route("db", "dba", Policy::default()), route("ops", "ops", Policy::default())];
     let mut world = World::new(rules(both)).paged();
     world.signl4(1, Happened::NobodyOnDuty, None, 10);
