@@ -375,6 +375,7 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
     }
     let live = desk.live();
     if live.is_empty() {
+        close_too(desk);
         return if again { Reason::Repeat } else { Reason::ResolvedWithoutPage };
     }
     let mut nobody_woken = true;
@@ -389,11 +390,15 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
     if anew && desk.pages.iter().any(acknowledged) {
         desk.change_azure(AzureState::Acknowledged, "Its page is acknowledged in SIGNL4 since an earlier firing");
     }
-    let close_too = desk.pages.iter().any(|page| page.policy.close_in_azure == CloseInAzure::OnResolveToo);
-    if close_too {
+    close_too(desk);
+    if nobody_woken { Reason::ResolvedBeforePaged } else { Reason::Resolved }
+}
+
+/// Where the route of a page says so, the end of the alert closes it in Azure, whoever has ended the page before.
+pub(super) fn close_too(desk: &mut Desk<'_>) {
+    if desk.pages.iter().any(|page| page.policy.close_in_azure == CloseInAzure::OnResolveToo) {
         desk.change_azure(AzureState::Closed, "Resolved; closed by the SIGNL4 bridge as its route says");
     }
-    if nobody_woken { Reason::ResolvedBeforePaged } else { Reason::Resolved }
 }
 
 pub(super) fn resolve_page(desk: &mut Desk<'_>, id: &ExternalId, at: Timestamp) {
