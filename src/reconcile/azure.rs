@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::catch_up::Tally;
+use super::gaps::STORED_WITHIN;
 use super::source::{Due, SourceName};
 use super::{Reconciler, Stepped};
 use crate::azure::poll::{self, Listing, Next, Page, Unlisted};
@@ -43,6 +44,8 @@ pub(super) struct Sweep {
     /// Changes older than this were read before.
     known: Option<Timestamp>,
     gaps: Vec<Gap>,
+    /// Refusals that may become a gap.
+    trouble: Option<Gap>,
     /// On the first sweep: what fired earlier wakes nobody.
     earliest: Option<Timestamp>,
     page: Option<Page>,
@@ -138,8 +141,9 @@ impl Reconciler {
         Ok(Sweep {
             begun_at,
             mark: polled.at,
-            known: polled.at.zip(polled_at).map(|(mark, polled_at)| known(mark, polled_at)),
+            known: polled.at.zip(polled_at).map(|(mark, polled_at)| known(mark, polled_at, &polled.gaps)),
             gaps: polled.gaps,
+            trouble: self.outages.begun(),
             earliest: polled.at.is_none().then(|| begun_at.minus(settings.look_back)),
             page: Some(Page::First(poll::PAGE)),
             page_count: poll::PAGE,
@@ -211,6 +215,7 @@ impl Reconciler {
                 has_webhook: !settings.tokens.is_empty() || settings.secure_webhook.is_some(),
                 heard: reading.rules.iter().any(|rule| heard.contains(rule)),
                 gaps: &sweep.gaps,
+                trouble: sweep.trouble,
                 earliest: sweep.earliest,
             };
             match news(reading, standings.get(reading.notification.id.key()), &facts) {
@@ -375,9 +380,11 @@ impl Reconciler {
 
 /// Down to where a list has to be read, when the last one was asked for at `polled_at` and its newest change was `mark`:
 /// what Azure showed late is not older than that list by more than the overlap. Where nothing has happened since, nothing is read
-/// twice.
-fn known(mark: Timestamp, polled_at: Timestamp) -> Timestamp {
-    polled_at.minus(OVERLAP).clamp(mark.minus(OVERLAP), mark.plus(Duration::from_millis(1)))
+/// twice, unless a gap has become known since: what was recorded in it is to be judged again.
+fn known(mark: Timestamp, polled_at: Timestamp, gaps: &[Gap]) -> Timestamp {
+    let known = polled_at.minus(OVERLAP).clamp(mark.minus(OVERLAP), mark.plus(Duration::from_millis(1)));
+    let news = gaps.iter().filter(|gap| gap.to.plus(STORED_WITHIN) > polled_at);
+    news.map(Gap::since).fold(known, Timestamp::min)
 }
 
 /// Where the sweep goes on, if it does.
