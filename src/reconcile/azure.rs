@@ -34,6 +34,9 @@ const PAGES: usize = 5_000;
 const EVENTS_AT_ONCE: usize = 64;
 /// Asked for in place of a page that is too large to read.
 const SMALLER: usize = 5;
+/// After so many tries in vain an alert is told of with what the list says: a page with few facts is better than none.
+const TRIES: u32 = 3;
+const NEXT_TRY: Duration = Duration::from_secs(20);
 
 /// A sweep under way.
 #[derive(Debug)]
@@ -54,6 +57,10 @@ pub(super) struct Sweep {
     newest: Option<Timestamp>,
     /// Found, and to be read with its context.
     left: VecDeque<Task>,
+    /// What could not be read: tried again when all else is told.
+    aside: VecDeque<Task>,
+    /// Why the last of these could not.
+    unread: Option<Attempted>,
     /// Something waits for its webhook until then.
     again: Option<Timestamp>,
     tally: Tally,
@@ -64,6 +71,8 @@ pub(super) struct Sweep {
 struct Task {
     listing: Listing,
     found: Vec<Found>,
+    /// In vain so far.
+    tries: u32,
 }
 
 impl Task {
@@ -112,7 +121,7 @@ impl Reconciler {
             Ok(()) => {
                 self.shared.catch_ups.ended(source, sweep.begun_at, Some(sweep.tally), now);
                 tell(source, &sweep);
-                Stepped::Read { again: sweep.again }
+                sweep.unread.map_or(Stepped::Read { again: sweep.again }, Stepped::Failed)
             }
             Err(Stop::Park(until)) => {
                 self.sweeps(|sweeps| sweeps.insert(source.clone(), sweep));
@@ -150,6 +159,8 @@ impl Reconciler {
             pages: 0,
             newest: polled.at,
             left: VecDeque::new(),
+            aside: VecDeque::new(),
+            unread: None,
             again: None,
             tally: Tally::default(),
         })
@@ -171,7 +182,13 @@ impl Reconciler {
                 }
                 self.read_and_tell(sweep, connection, task).await?;
             }
-            let Some(page) = sweep.page.clone() else { return self.mark(sweep, connection, subscription).await };
+            let Some(page) = sweep.page.clone() else {
+                if sweep.aside.is_empty() {
+                    return self.mark(sweep, connection, subscription).await;
+                }
+                sweep.left = std::mem::take(&mut sweep.aside);
+                return Err(Stop::Park(self.clock.now().plus(NEXT_TRY)));
+            };
             self.may_list(&destination, subscription).map_err(Stop::Park)?;
             let listed = match self.outbound.load_full().azure.list(connection, subscription, &page).await {
                 Ok(listed) => listed,
@@ -222,7 +239,7 @@ impl Reconciler {
                 News::Wait(until) => sweep.again = Some(sweep.again.map_or(until, |again| again.min(until))),
                 News::Found(found) if found.is_empty() => {}
                 News::Found(found) => {
-                    let task = Task { listing, found };
+                    let task = Task { listing, found, tries: 0 };
                     if task.needs_context() {
                         sweep.left.push_back(task);
                     } else {
@@ -282,16 +299,28 @@ impl Reconciler {
         }
     }
 
-    async fn read_and_tell(&self, sweep: &mut Sweep, connection: &ConnectionName, task: Task) -> Result<(), Attempted> {
-        let whole = match self.outbound.load_full().azure.whole(connection, &task.listing.reading).await {
-            Ok(whole) => whole,
+    async fn read_and_tell(&self, sweep: &mut Sweep, connection: &ConnectionName, mut task: Task) -> Result<(), Stop> {
+        let mut whole = match self.outbound.load_full().azure.whole(connection, &task.listing.reading).await {
+            Ok(Some(whole)) => whole,
+            // Gone from Azure between two questions.
+            Ok(None) => return Ok(()),
             Err(failed) => {
-                sweep.left.push_front(task);
-                return Err(failed);
+                task.tries = task.tries.saturating_add(1);
+                if task.tries < TRIES && matches!(failed.outcome, Outcome::Busy { .. }) {
+                    sweep.left.push_front(task);
+                    return Err(failed.into());
+                }
+                if task.tries < TRIES {
+                    sweep.aside.push_back(task);
+                    // One that hangs must not use up the time of a step.
+                    return Err(Stop::Park(self.clock.now()));
+                }
+                let listed = task.listing.reading.notification.clone();
+                let note = format!("{} was told of as it is listed: {}", listed.id.key(), failed.note);
+                sweep.unread = Some(Attempted { note, ..failed });
+                listed
             }
         };
-        // Gone from Azure between two questions.
-        let Some(mut whole) = whole else { return Ok(()) };
         if whole.detail == Detail::Other && self.may_list_once_more(connection, &whole) {
             let found = self.outbound.load_full().azure.in_context(connection, &whole).await;
             whole = found.unwrap_or(whole);
@@ -316,7 +345,7 @@ impl Reconciler {
         task: &Task,
         whole: Option<Notification>,
     ) -> Result<Tally, Attempted> {
-        let Task { listing, found } = task;
+        let Task { listing, found, .. } = task;
         let reading = &listing.reading;
         let notification = whole.unwrap_or_else(|| reading.notification.clone());
         let mut tally = Tally::default();
