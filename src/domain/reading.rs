@@ -190,6 +190,16 @@ pub enum News {
     Wait(Timestamp),
 }
 
+impl News {
+    /// Whether somebody is woken by it, or may be when it has waited.
+    fn wakes(&self) -> bool {
+        match self {
+            Self::Found(found) => found.iter().any(|found| matches!(found, Found::Fired(raises) if raises.pages())),
+            Self::Wait(_) => true,
+        }
+    }
+}
+
 /// How long the webhook of an alert is waited for: Azure gives up after 75 s of trouble.
 pub const WEBHOOK_WITHIN: Duration = Duration::from_mins(2);
 /// A webhook may come later than the poll that finds its alert resolved already, but not much.
@@ -206,9 +216,9 @@ pub fn news(reading: &Reading, standing: Option<&Standing>, facts: &Facts<'_>) -
         return unknown(reading, facts);
     }
     if own && fires && is_judged_again(reading, alert, facts) {
-        match unknown(reading, facts) {
-            News::Found(found) if !found.iter().any(|found| matches!(found, Found::Fired(raises) if raises.pages())) => {}
-            news => return news,
+        let again = unknown(reading, facts);
+        if again.wakes() {
+            return again;
         }
     }
     let mut found = Vec::new();

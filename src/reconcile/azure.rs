@@ -464,3 +464,25 @@ fn tell(source: &SourceName, sweep: &Sweep) {
         tracing::info!(source = %source, pages, paged, resolved, changed, recorded, "a poll found what no webhook had told");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_down_to_what_may_be_shown_late_or_is_to_be_judged_again() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let gap = [Gap { from: at(50_000), to: at(60_000) }];
+        for (mark, polled_at, gaps, expected) in [
+            (100_000, 100_060, &[][..], at(99_760)),
+            (100_000, 100_000, &[], at(99_700)),
+            (100_000, 200_000, &[], Timestamp::from_millis(100_000_001)),
+            (100_000, 99_000, &[], at(99_700)),
+            (55_000, 59_000, &gap, at(49_700)),
+            (60_000, 60_100, &gap, at(49_700)),
+            (60_000, 60_200, &gap, at(59_900)),
+        ] {
+            assert_eq!(known(at(mark), at(polled_at), gaps), expected, "{mark} {polled_at}");
+        }
+    }
+}

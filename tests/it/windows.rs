@@ -73,7 +73,8 @@ async fn a_window_holds_pages_and_ends_with_one_digest_of_what_still_fires() {
 
 #[tokio::test]
 async fn a_window_holds_what_its_scope_takes_and_nothing_else() {
-    let scope = r#"match     = { scope = "/subscriptions/SUB/resourceGroups/rg-patched" }"#.replace("SUB", SUBSCRIPTION);
+    let scope =
+        r#"match     = { scope = "/subscriptions/SUB/resourceGroups/rg-patched" }"#.replace("SUB", SUBSCRIPTION);
     let routes = PATCHING.replace(r#"match     = { resource = ["vm-*"] }"#, &scope);
     let town = Town::with(Plan { routes: routes.leak(), ..Plan::default() }).await;
     let in_group = |group: &str| AlertSpec { resource_group: group.to_owned(), ..alert("vm-a") };

@@ -355,7 +355,8 @@ pub(super) fn resolved(
         (false, _) => Duration::ZERO,
     };
     let times = notification.fired_at.zip(alert.fired_at);
-    let earlier_episode = own && !alert.members.is_empty() || times.is_some_and(|(fired, known)| fired.plus(slack) < known);
+    let earlier_episode =
+        own && !alert.members.is_empty() || times.is_some_and(|(fired, known)| fired.plus(slack) < known);
     if earlier_episode {
         return Reason::Stale;
     }

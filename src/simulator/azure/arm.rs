@@ -89,13 +89,7 @@ pub(super) fn answer(azure: &Azure, operation: Operation, asked: &Asked) -> Answ
     answer.with(remaining, left.to_string()).with("x-ms-correlation-request-id", Uuid::new_v4().to_string())
 }
 
-fn serve(
-    state: &mut State,
-    operation: Operation,
-    asked: &Asked,
-    own: &str,
-    left: &mut u32,
-) -> Result<Value, Refusal> {
+fn serve(state: &mut State, operation: Operation, asked: &Asked, own: &str, left: &mut u32) -> Result<Value, Refusal> {
     let caller = authenticate(state, asked)?;
     let segments = asked.segments();
     let route = if operation == Operation::Permissions { rights::route(&segments) } else { route(&segments) };

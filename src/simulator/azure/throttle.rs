@@ -39,10 +39,8 @@ impl Buckets {
     pub(super) fn take(&mut self, account: &str, method: &Method, now: Timestamp) -> Option<u32> {
         let (capacity, a_second) = size(method);
         let most = u64::from(capacity).saturating_mul(1_000);
-        let bucket = self
-            .of
-            .entry((account.to_owned(), *method == Method::GET))
-            .or_insert(Bucket { level: most, at: now });
+        let bucket =
+            self.of.entry((account.to_owned(), *method == Method::GET)).or_insert(Bucket { level: most, at: now });
         let millis = u64::try_from(now.since(bucket.at).as_millis()).unwrap_or(u64::MAX);
         bucket.level = bucket.level.saturating_add(millis.saturating_mul(u64::from(a_second))).min(most);
         bucket.at = now;

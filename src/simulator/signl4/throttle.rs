@@ -38,7 +38,8 @@ impl Limits {
 
     /// Of all other calls of the REST API.
     pub(super) fn of_rest(self) -> Vec<(Duration, u32)> {
-        let limits = |a_quarter, an_hour| vec![(Duration::from_secs(15), a_quarter), (Duration::from_hours(1), an_hour)];
+        let limits =
+            |a_quarter, an_hour| vec![(Duration::from_secs(15), a_quarter), (Duration::from_hours(1), an_hour)];
         match self {
             Self::Off | Self::Custom { .. } => Vec::new(),
             Self::Commercial => limits(150, 36_000),

@@ -232,7 +232,10 @@ async fn an_alert_that_cannot_be_read_holds_up_no_other_and_is_paged_as_it_is_li
         }
         town.page(&other);
         assert!(town.page(&unread).title.starts_with("Sev1 "), "{status}: {}", town.page(&unread).title);
-        assert!(told.iter().any(|problem| problem.contains(&unread) && problem.contains("as it is listed")), "{told:?}");
+        assert!(
+            told.iter().any(|problem| problem.contains(&unread) && problem.contains("as it is listed")),
+            "{told:?}"
+        );
         // Everything was told: the list is read from there on.
         town.scene.azure.take_calls();
         town.poll_after(MINUTE).await;

@@ -181,23 +181,26 @@ async fn what_was_over_before_it_was_found_wakes_nobody() {
 
 #[tokio::test]
 async fn what_was_in_hand_when_its_webhook_came_late_is_paged_once_it_is_free_again() {
-    let town = super::town().await;
-    town.poll().await;
-    town.scene.azure.webhooks().hold();
-    let alert = town.scene.azure.fire(cpu()).unwrap();
-    town.scene.azure.set_state(&alert, AlertState::Acknowledged, "anna@example.com", "").unwrap();
-    town.poll_after(MINUTE).await;
-    town.scene.azure.webhooks().release(signl4_azure_bridge::simulator::outbox::Order::AsHeld).await;
-    town.settle().await;
-    assert_eq!(town.pages(&alert).len(), 0, "somebody has it in hand");
-    town.clock.advance(MINUTE);
-    town.scene.azure.set_state(&alert, AlertState::New, "anna@example.com", "").unwrap();
-    town.poll_after(MINUTE).await;
-    assert_eq!(town.page(&alert).status, AlertStatus::Open);
-    town.scene.azure.repeat(&alert).unwrap();
-    town.poll_after(MINUTE).await;
-    town.page(&alert);
-    town.close().await;
+    for whole_seconds in [false, true] {
+        let town = super::town().await;
+        town.scene.azure.knobs(|knobs| knobs.whole_seconds = whole_seconds);
+        town.poll().await;
+        town.scene.azure.webhooks().hold();
+        let alert = town.scene.azure.fire(cpu()).unwrap();
+        town.scene.azure.set_state(&alert, AlertState::Acknowledged, "anna@example.com", "").unwrap();
+        town.poll_after(MINUTE).await;
+        town.scene.azure.webhooks().release(signl4_azure_bridge::simulator::outbox::Order::AsHeld).await;
+        town.settle().await;
+        assert_eq!(town.pages(&alert).len(), 0, "somebody has it in hand");
+        town.clock.advance(MINUTE);
+        town.scene.azure.set_state(&alert, AlertState::New, "anna@example.com", "").unwrap();
+        town.poll_after(MINUTE).await;
+        assert_eq!(town.page(&alert).status, AlertStatus::Open);
+        town.scene.azure.repeat(&alert).unwrap();
+        town.poll_after(MINUTE).await;
+        town.page(&alert);
+        town.close().await;
+    }
 }
 
 #[tokio::test]

@@ -238,7 +238,10 @@ async fn a_list_is_read_to_its_end_and_then_only_what_changed() {
     }
     let details = town.scene.signl4.read(|state| state.calls_of(Operation::AlertDetails).count());
     assert_eq!(details, 150, "each is looked at once");
-    let refused = town.scene.signl4.read(|state| state.calls.iter().filter(|call| call.answered == Answered::Status(429)).count());
+    let refused = town
+        .scene
+        .signl4
+        .read(|state| state.calls.iter().filter(|call| call.answered == Answered::Status(429)).count());
     assert_eq!(refused, 0, "within SIGNL4's limits");
     assert!(town.scene.signl4.read(|state| state.calls.len()) < calls + 40);
     town.close().await;

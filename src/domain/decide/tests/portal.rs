@@ -240,7 +240,11 @@ fn what_was_recorded_is_somebodys_page_once_a_gap_is_known_that_holds_it() {
         world.polled(Found::Fired(raises), AzureState::New, 0, "System");
         let standing = Standing { alert: world.known.alert.clone().unwrap(), paged: false };
         for heard in [false, true] {
-            assert_eq!(news(&new, Some(&standing), &facts(heard, &[])), nothing, "{raises:?}: nobody asked to be woken");
+            assert_eq!(
+                news(&new, Some(&standing), &facts(heard, &[])),
+                nothing,
+                "{raises:?}: nobody asked to be woken"
+            );
         }
         let expected =
             if raises == Raises::RuleUnheard { News::Found(vec![Found::Fired(Raises::Gap)]) } else { nothing.clone() };
@@ -288,12 +292,15 @@ fn the_list_and_the_webhook_mean_one_firing_though_they_name_it_differently() {
     ] {
         for polled_first in [false, true] {
             let mut world = World::new(rules(vec![route("all", team, policy.clone())]));
-            let listed = |world: &mut World| world.polled(Found::Fired(Raises::All), AzureState::New, 0, "System");
             let called = |world: &mut World| world.hear(exactly(Condition::Fired));
-            let (first, second): (&dyn Fn(&mut World) -> Reason, &dyn Fn(&mut World) -> Reason) =
-                if polled_first { (&listed, &called) } else { (&called, &listed) };
-            assert_eq!(first(&mut world), Reason::Raised);
-            assert_eq!(second(&mut world), Reason::Repeat);
+            for (step, reason) in [Reason::Raised, Reason::Repeat].into_iter().enumerate() {
+                let told = if polled_first == (step == 0) {
+                    world.polled(Found::Fired(Raises::All), AzureState::New, 0, "System")
+                } else {
+                    called(&mut world)
+                };
+                assert_eq!(told, reason, "polled first: {polled_first}, step {step}");
+            }
             world.deliver();
             world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
             world.deliver();
