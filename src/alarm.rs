@@ -7,7 +7,7 @@
 mod direct;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use crate::caller::Runs;
 use crate::caller::runs::Told;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::decide::Reason;
 use crate::domain::delivery::{Call, Destination};
 use crate::domain::event::EventKind;
 use crate::domain::hold::Hold;
@@ -42,6 +43,8 @@ pub struct Alarms {
     pub clock: Clock,
     /// What was told of credentials, and when: spares the store a row for each look at them. The store has the last word.
     told: Arc<Mutex<BTreeMap<String, String>>>,
+    /// What was given up since it was last told.
+    untold: Arc<Mutex<BTreeMap<GivenUp, Untold>>>,
     /// What went past the store, until the store has it.
     past_the_store: Arc<Mutex<Vec<direct::Told>>>,
 }
@@ -54,24 +57,60 @@ impl Alarms {
         tokens: Arc<Tokens>,
         clock: Clock,
     ) -> Self {
-        Self { store, telemetry, config, tokens, clock, told: Arc::default(), past_the_store: Arc::default() }
+        Self {
+            store,
+            telemetry,
+            config,
+            tokens,
+            clock,
+            told: Arc::default(),
+            untold: Arc::default(),
+            past_the_store: Arc::default(),
+        }
     }
 
-    /// A delivery was given up. Each page that nobody got is told of by its title; of the rest one an hour.
+    /// A delivery was given up: pages that nobody got, and all the rest. Of each kind the first is told at once, and those
+    /// after it, with their number, when an hour has passed.
     pub async fn dead(&self, call: &Call, note: &str) {
-        let list = "`signl4-azure-bridge deliveries list` shows all that are given up; replay or drop each.";
-        if let Call::Raise { team, page, body, .. } = call {
+        let (kind, first) = if let Call::Raise { team, page, body, .. } = call {
             // An alarm that was refused must not raise another about itself.
             if page.as_str().starts_with(ALARM_PAGES) {
                 return;
             }
-            let title = body.get("Title").and_then(serde_json::Value::as_str).unwrap_or("an alert");
-            let text = format!("Nobody of team {team} was paged for: {title}\nReason: {note}.\n{list}");
-            self.raise(&format!("not paged {page}"), &format!("Not paged: {title}"), &text, false).await;
-            return;
+            let title = body.get("Title").and_then(serde_json::Value::as_str).unwrap_or("an alert").to_owned();
+            let text = format!("Nobody of team {team} was paged for: {title}\nReason: {note}.");
+            (GivenUp::Page, First { title, text })
+        } else {
+            let title = call.kind().as_str().to_owned();
+            let text = format!("A call ({title}) is given up: {note}.");
+            (GivenUp::Change, First { title, text })
+        };
+        self.untold().entry(kind).or_insert(Untold { count: 0, first }).count += 1;
+        self.given_up().await;
+    }
+
+    /// Tells of what was given up, once an hour for each kind. What this process has not told when it ends is in the list
+    /// of dead deliveries all the same.
+    pub async fn given_up(&self) {
+        for kind in [GivenUp::Page, GivenUp::Change] {
+            let Some(news) = self.news(kind.about(), "", self.clock.now().hour()) else { continue };
+            let Some(untold) = self.untold().remove(&kind) else { continue };
+            let (title, text) = kind.in_words(&untold);
+            let is_first = self.raise_first(kind.about(), &title, &text, false).await;
+            if is_first.is_some() {
+                self.was_told(news);
+            }
+            // Not stored, or told in this hour by another task or before a restart: the next time.
+            if is_first != Some(true) {
+                let mut later = self.untold();
+                let count = later.get(&kind).map_or(0, |later| later.count).saturating_add(untold.count);
+                later.insert(kind, Untold { count, ..untold });
+            }
         }
-        let text = format!("A call ({}) is given up: {note}.\n{list}", call.kind().as_str());
-        self.raise("dead delivery", "Bridge: a change is given up", &text, false).await;
+    }
+
+    fn untold(&self) -> MutexGuard<'_, BTreeMap<GivenUp, Untold>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A destination refuses our credential: its deliveries wait. Where the trouble is the credential's itself, that is
@@ -243,17 +282,22 @@ impl Alarms {
 
     /// Whether the store has it.
     async fn raise(&self, about: &str, title: &str, text: &str, once: bool) -> bool {
+        self.raise_first(about, title, text, once).await.is_some()
+    }
+
+    /// Whether it is the first of the same trouble and time; `None`: the store does not have it.
+    async fn raise_first(&self, about: &str, title: &str, text: &str, once: bool) -> Option<bool> {
         let team = self.config.load().alarm.team.clone();
         let (about, title, text) = (about.to_owned(), title.to_owned(), text.to_owned());
         let kind = EventKind::Alarm { team, about: about.clone(), title, text, once, paged: None };
         let stored = self.keep(kind).await;
-        if !stored && self.store.trouble().is_none() {
+        if stored.is_none() && self.store.trouble().is_none() {
             tracing::error!(about, "an alarm could not be stored");
         }
-        stored
+        stored.map(|reason| reason != Reason::Repeat)
     }
 
-    async fn keep(&self, kind: EventKind) -> bool {
+    async fn keep(&self, kind: EventKind) -> Option<Reason> {
         let incoming = Incoming {
             kind,
             side: Side::Signl4,
@@ -261,7 +305,55 @@ impl Alarms {
             body: Bytes::new(),
             headers: std::collections::BTreeMap::new(),
         };
-        intake::take(&self.store, &self.telemetry, incoming).await.is_ok()
+        intake::take(&self.store, &self.telemetry, incoming).await.ok().map(|receipt| receipt.reason)
+    }
+}
+
+/// What can be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum GivenUp {
+    /// Nobody was paged.
+    Page,
+    /// An acknowledgement, a close, an annotation: the sides do not agree.
+    Change,
+}
+
+/// Given up and not told yet.
+#[derive(Clone, Debug)]
+struct Untold {
+    count: usize,
+    first: First,
+}
+
+#[derive(Clone, Debug)]
+struct First {
+    title: String,
+    text: String,
+}
+
+impl GivenUp {
+    const fn about(self) -> &'static str {
+        match self {
+            Self::Page => "not paged",
+            Self::Change => "dead delivery",
+        }
+    }
+
+    /// Title and text.
+    fn in_words(self, untold: &Untold) -> (String, String) {
+        let Untold { count, first: First { title, text } } = untold;
+        let title = match (self, count) {
+            (Self::Page, 0..=1) => format!("Not paged: {title}"),
+            (Self::Page, _) => format!("Not paged: {count} alerts"),
+            (Self::Change, 0..=1) => "Bridge: a change is given up".to_owned(),
+            (Self::Change, _) => format!("Bridge: {count} changes are given up"),
+        };
+        let first = if *count > 1 { "The first of them: " } else { "" };
+        let text = format!(
+            "{first}{text}\n`signl4-azure-bridge deliveries list` shows all that are given up; replay or drop each. More of \
+             them within this hour are told together when it is over."
+        );
+        (title, text)
     }
 }
 

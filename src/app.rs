@@ -38,7 +38,7 @@ use crate::worker::{Outbound, Unrecorded, Worker};
 use crate::{admin, azure, heartbeat, http, intake, signl4, watch};
 
 /// Attempts under way towards one side, and towards one destination.
-const SLOTS: (usize, usize) = (128, 48);
+const SLOTS: (usize, usize) = (128, 96);
 const REQUESTS_GRACE: Duration = Duration::from_secs(8);
 const ATTEMPTS_GRACE: Duration = Duration::from_secs(20);
 const TEND_TOKENS_EVERY: Duration = Duration::from_secs(5);
@@ -416,12 +416,14 @@ async fn retain_all(bridge: &Bridge, idle: &CancellationToken) {
 }
 
 impl Bridge {
-    /// Alarms of destinations that stay out of reach, and of endpoints that refuse one call after another.
+    /// Alarms of destinations that stay out of reach, of endpoints that refuse one call after another, and of what was given
+    /// up after the first in an hour.
     pub async fn tell_of_others(&self) {
         if let Ok(holds) = self.store.holds().await {
             self.alarms.out_of_reach(&holds, &self.paces).await;
         }
         self.alarms.refusing(&self.runs).await;
+        self.alarms.given_up().await;
     }
 
     /// Parses everything anew, runs the examples of the routes and swaps it in whole, or changes nothing and says why.

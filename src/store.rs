@@ -9,12 +9,14 @@ mod answer;
 mod audit;
 mod backup;
 mod care;
+mod checkpoints;
 mod claim;
 mod clock_jump;
 mod digests;
 mod examine;
 mod file;
 mod holds;
+mod numbers;
 mod operate;
 mod polls;
 mod read;
@@ -36,6 +38,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::after::Next;
@@ -136,6 +139,8 @@ pub enum StoreError {
     Sqlite(#[from] rusqlite::Error),
     #[error("a stored row cannot be read")]
     Row(#[from] serde_json::Error),
+    #[error("a page without its alert")]
+    NoAlert,
 }
 
 /// Why a store could not be opened; each names the file and the mend.
@@ -172,9 +177,37 @@ impl OpenError {
     }
 }
 
+/// An event made ready for the writer, which gives it its id and its time.
+struct Arrival {
+    event: Event,
+    side: Side,
+    source: String,
+    repeat_key: Option<String>,
+    thread_key: Option<String>,
+    /// As JSON.
+    headers: String,
+    /// Compressed.
+    body: Vec<u8>,
+}
+
+impl Arrival {
+    fn of(incoming: Incoming) -> Result<Self, StoreError> {
+        let Incoming { kind, side, source, body, headers } = incoming;
+        Ok(Self {
+            repeat_key: kind.repeat_key(),
+            thread_key: kind.thread_key(),
+            event: Event { id: EventId::new(Uuid::nil()), received_at: Timestamp::default(), kind },
+            side,
+            source,
+            headers: serde_json::to_string(&headers)?,
+            body: lz4_flex::compress_prepend_size(&body),
+        })
+    }
+}
+
 enum Command {
     /// With the bytes that it takes of the queue's room.
-    Intake(Box<Incoming>, usize, oneshot::Sender<Result<Receipt, StoreError>>),
+    Intake(Box<Arrival>, usize, oneshot::Sender<Result<Receipt, StoreError>>),
     Claim {
         limit: usize,
         reply: oneshot::Sender<Result<Claimed, StoreError>>,
@@ -294,13 +327,12 @@ impl Store {
     pub async fn intake(&self, incoming: Incoming) -> Result<Receipt, StoreError> {
         // What was understood of a body is as long as the body, however well that compresses.
         let place = incoming.body.len();
-        // Compressed here and not by the writer, which has one core for everybody.
-        let body = Bytes::from(lz4_flex::compress_prepend_size(&incoming.body));
-        let incoming = Incoming { body, ..incoming };
+        // Made ready here and not by the writer, which has one core for everybody.
+        let arrival = Arrival::of(incoming)?;
         if !self.waiting.enter(place) {
             return Err(StoreError::Overloaded);
         }
-        self.ask(|reply| Command::Intake(Box::new(incoming), place, reply)).await
+        self.ask(|reply| Command::Intake(Box::new(arrival), place, reply)).await
     }
 
     /// Leases up to `limit` deliveries that are due, at most as many as there are free slots.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::alert::{self, Template};
@@ -46,8 +47,12 @@ pub(crate) fn fill(folder: &Path, finished: u64, open: u64) {
         // Over thirty days, the open ones of the last hour.
         let age = if is_open { DAY / 24 } else { 30 * DAY * (alerts - number) as i64 / alerts as i64 };
         let told = Told { sample: u64::from(!is_open), number: number + 2, now, age, is_open };
+        let mut alert_id = 0;
         for sample in samples {
-            told.insert(&work, sample);
+            told.insert(&work, sample, alert_id);
+            if sample.table == "alert" {
+                alert_id = work.last_insert_rowid();
+            }
         }
     }
     work.commit().expect("a disk with room");
@@ -99,6 +104,8 @@ fn samples(store: &Connection, number: u64) -> Vec<Sample> {
         }
     }
     assert!(found.len() >= 4, "an event, an alert, a page and a delivery at least");
+    // The others have its number.
+    found.sort_by_key(|sample| sample.table != "alert");
     found
 }
 
@@ -112,6 +119,12 @@ fn number_key(store: &Connection, table: &str) -> Option<String> {
             |row| row.get(0),
         )
         .ok()
+}
+
+/// As the store's `bridge_hash`: the first eight bytes of SHA-256.
+fn hash(text: &str) -> i64 {
+    let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    i64::from_be_bytes(digest[..8].try_into().expect("eight bytes"))
 }
 
 fn text_of(number: u64) -> String {
@@ -129,10 +142,18 @@ struct Told {
 }
 
 impl Told {
-    fn insert(&self, work: &Connection, sample: &Sample) {
+    fn insert(&self, work: &Connection, sample: &Sample, alert_id: i64) {
         let (from, to) = (text_of(self.sample), text_of(self.number));
         let waits = self.is_open && sample.table == "delivery";
+        let hash_of = |column: &str| {
+            let text = sample.columns.iter().find(|(name, _)| name == column).map(|(_, value)| value);
+            let Some(Value::Text(text)) = text else { return Value::Null };
+            Value::Integer(hash(&text.replace(&from, &to)))
+        };
         let values = sample.columns.iter().map(|(name, value)| match (name.as_str(), value) {
+            ("alert_id", _) => Value::Integer(alert_id),
+            ("hash", _) => hash_of("key"),
+            ("lane_hash", _) => hash_of("lane"),
             // After an attempt that failed: it waits for its next one.
             ("state", Value::Integer(_)) if waits => Value::Integer(0),
             ("finished_at" | "outcome" | "note", _) if waits => Value::Null,

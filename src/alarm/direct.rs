@@ -89,7 +89,7 @@ impl Alarms {
         let told = std::mem::take(&mut *self.past_the_store());
         for told in told {
             // What did not get through is no news any more: the log has it.
-            if told.taken && !self.keep(told.kind.clone()).await {
+            if told.taken && self.keep(told.kind.clone()).await.is_none() {
                 self.past_the_store().push(told);
             }
         }

@@ -25,8 +25,8 @@ use crate::tokens::Tokens;
 
 pub use request::requests;
 
-/// Azure rarely takes more than seconds over a conflict; after so many attempts it is no conflict but a refusal.
-const CONFLICT_ATTEMPTS: u32 = 8;
+/// Azure rarely takes more than seconds over a conflict. However long it takes, only this alert waits for it.
+const CONFLICT: Duration = Duration::from_secs(1);
 
 /// A page that is late already does not wait longer for Azure's word on it.
 const ASKS_FOR: Duration = Duration::from_secs(2);
@@ -141,9 +141,7 @@ async fn change(mut visit: Visit<'_>, delivery: &Delivery, wish: Wish, comment: 
         {
             return accepted(now, already(now, state));
         }
-        if delivery.attempt < CONFLICT_ATTEMPTS {
-            return attempted(Outcome::Busy { after: None }, "Azure answered 409: the alert is being changed");
-        }
+        return attempted(Outcome::NotYet { after: CONFLICT }, "Azure answered 409: the alert is being changed");
     }
     visit.failed(&answer, "changestate")
 }

@@ -12,11 +12,9 @@ mod html;
 mod legacy;
 mod measured;
 
-use serde_json::Value;
-
 use crate::domain::event::Notification;
 use crate::domain::id::{SubscriptionId, digest};
-use crate::lenient::{self, Object};
+use crate::lenient::{self, Json, Object};
 
 /// Why a body is no alert that we can read; each says what a person can look for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +40,8 @@ pub fn parse(body: &[u8]) -> Result<Notification, ParseError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(ParseError::Empty);
     }
-    let value = lenient::read(body).map_err(|error| ParseError::NotJson { problem: error.to_string() })?;
+    let text = lenient::utf8(body);
+    let value = lenient::read(&text).map_err(|error| ParseError::NotJson { problem: error.to_string() })?;
     let root = Object::of(&value).ok_or_else(|| ParseError::NotAnObject { found: kind(&value) })?;
     let mut notification = notification(&root)?;
     notification.digest = digest(body);
@@ -70,14 +69,14 @@ fn notification(root: &Object<'_>) -> Result<Notification, ParseError> {
     legacy::notification(root, schema)
 }
 
-fn kind(value: &Value) -> &'static str {
+fn kind(value: &Json<'_>) -> &'static str {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::Text(_) => "a string",
+        Json::Array(_) => "an array",
+        Json::Object(_) => "an object",
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Part {
     pub(super) kind: Option<&'static str>,
     /// The Azure alert; none for a body that says nothing of an alert.
     pub(super) alert: Option<String>,
-    /// External id of the first page.
+    /// External id of the first page, or of the digest that shows it.
     pub(super) page: String,
     pub(super) pages: usize,
     /// A later alert of Azure's has said that it is over.
@@ -35,6 +35,12 @@ impl Part {
     pub(super) fn is_over(&mut self) {
         self.over = true;
     }
+
+    /// It has no page of its own.
+    pub(super) fn is_shown_by(&mut self, digest: &str) {
+        digest.clone_into(&mut self.page);
+        self.pages = 1;
+    }
 }
 
 /// How both sides show one part of the story at the end.
@@ -43,7 +49,6 @@ pub(super) struct Row {
     pub(super) name: String,
     pub(super) azure: String,
     pub(super) phone: String,
-    pub(super) pages: usize,
     /// Why the sides do not agree.
     pub(super) disagreement: Option<String>,
 }
@@ -100,7 +105,6 @@ fn compare(scene: &Scene, parts: &[Part]) -> Vec<Row> {
         name,
         azure: "–".to_owned(),
         phone: words(&page),
-        pages: 1,
         disagreement: Some("nothing in the story asked for this page".to_owned()),
     }));
     rows
@@ -139,7 +143,7 @@ fn row(part: &Part, alert: Option<&azure::Alert>, pages: &[Page]) -> Row {
     } else {
         Some(format!("{} pages instead of {}", pages.len(), part.pages))
     };
-    Row { name: part.name.clone(), azure, phone, pages: pages.len(), disagreement }
+    Row { name: part.name.clone(), azure, phone, disagreement }
 }
 
 fn words(page: &Page) -> String {

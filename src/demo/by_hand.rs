@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::DemoError;
-use super::narrate::{Narrator, Shown, Style, Who};
+use super::narrate::{Narrator, Shown, Style, Who, span};
 use super::stage::Stage;
 use super::watch::{page_id, team_name};
 use crate::simulator::azure::{self, Modification};
@@ -38,6 +38,10 @@ pub(super) fn introduce(stage: &Stage, tell: &mut Narrator<'_>) -> Result<(), De
         ("", String::new(), "bridge.toml, routes/, bridge.db"),
     ] {
         tell.line(format!("  {name:<7} {place:<23} {what}").trim_end())?;
+    }
+    let ahead = stage.ahead();
+    if ahead >= Duration::from_mins(1) {
+        tell.line(&format!("  clock   {:<23} ahead of yours: the story put it forward", span(ahead)))?;
     }
     let fire = format!(
         "{{\"id\":\"{ALERT}\",\"rule\":\"CPU above 90 %\",\"resource\":\"vm-web-9\",\"resource_group\":\"rg-web\"}}"
@@ -200,7 +204,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_somebody_tries_by_hand_is_told() {
         crate::egress::install_provider();
-        let stage = Stage::set(Ports::Any, 20.0).await.unwrap();
+        let stage = Stage::set(Ports::Any, 20.0, Clock::System).await.unwrap();
         let mut out = Vec::new();
         let mut tell = Narrator::new(&mut out, false, 20.0, Clock::System);
         introduce(&stage, &mut tell).unwrap();

@@ -13,7 +13,7 @@ const MARGIN: usize = 16;
 /// Columns within the frame of a page.
 const SCREEN: usize = 60;
 /// Column at which the values of a page's parameters begin.
-const VALUES: usize = 11;
+const VALUES: usize = 13;
 /// Slower than this, the simulated Azure would give up before the story goes on.
 const SLOWEST: f64 = 0.25;
 
@@ -24,6 +24,9 @@ pub(super) enum Who {
     Bridge,
     Phone,
     Signl4,
+    /// Whoever looks after the bridge.
+    Operator,
+    Clock,
 }
 
 impl Who {
@@ -33,6 +36,8 @@ impl Who {
             Self::Bridge => "bridge",
             Self::Phone => "phone",
             Self::Signl4 => "SIGNL4",
+            Self::Operator => "ops",
+            Self::Clock => "clock",
         }
     }
 
@@ -41,6 +46,8 @@ impl Who {
             Self::Azure => Style::Blue,
             Self::Bridge => Style::Green,
             Self::Phone | Self::Signl4 => Style::Magenta,
+            Self::Operator => Style::Bold,
+            Self::Clock => Style::Dim,
         }
     }
 }
@@ -89,6 +96,11 @@ impl<'o> Narrator<'o> {
     pub(super) fn new(out: &'o mut (dyn Write + Send), colour: bool, speed: f64, clock: Clock) -> Self {
         let begun = clock.now();
         Self { out, colour, speed: speed.max(SLOWEST), clock, begun }
+    }
+
+    /// The clock of everything that is told.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     pub(super) fn speed(&self) -> f64 {
@@ -200,11 +212,14 @@ fn loudness(title: &str) -> Style {
     if title.starts_with("Sev0") || title.starts_with("Sev1") { Style::Red } else { Style::Bold }
 }
 
-/// `9 ms`, `2.3 s`, `4 s`.
+/// `9 ms`, `2.3 s`, `4 s`, `2 min`.
 pub(super) fn span(duration: Duration) -> String {
     let millis = duration.as_millis();
     if millis < 1000 {
         return format!("{millis} ms");
+    }
+    if duration >= Duration::from_mins(2) {
+        return format!("{} min", duration.as_secs() / 60);
     }
     let seconds = format!("{:.1}", duration.as_secs_f64());
     format!("{} s", seconds.trim_end_matches(".0"))

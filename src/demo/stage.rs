@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::domain::after::RetryPolicy;
 use crate::domain::backoff::Backoff;
 use crate::domain::hold::Rests;
+use crate::domain::timestamp::Timestamp;
 use crate::simulator::scene::{
     API_KEY, BRIDGE_USER_ID, CLIENT, CLIENT_SECRET, SUBSCRIPTION, Scene, TEAM_SECRET, TENANT,
 };
@@ -37,6 +38,11 @@ const ROUTES: [(&str, &str); 3] = [
     ("20-ops.toml", include_str!("example/routes/20-ops.toml")),
     ("90-quiet.toml", include_str!("example/routes/90-quiet.toml")),
 ];
+
+/// Written while the bridge runs.
+const MAINTENANCE: (&str, &str) = ("30-maintenance.toml", include_str!("example/routes/30-maintenance.toml"));
+/// As that file names it.
+pub(super) const WINDOW: &str = "database upgrade";
 
 /// How often the demo is set up anew because a port was taken.
 const TRIES: u32 = 5;
@@ -63,6 +69,8 @@ pub(super) struct Stage {
     admin_listen: SocketAddr,
     grace: Duration,
     speed: f64,
+    /// Of the bridge and of both simulators.
+    clock: Clock,
     running: Option<Running>,
 }
 
@@ -75,10 +83,10 @@ struct Running {
 
 impl Stage {
     /// Everything started and the bridge running.
-    pub(super) async fn set(ports: Ports, speed: f64) -> Result<Self, DemoError> {
+    pub(super) async fn set(ports: Ports, speed: f64, clock: Clock) -> Result<Self, DemoError> {
         let mut tries = 1;
         loop {
-            match Self::try_set(ports, speed).await {
+            match Self::try_set(ports, speed, clock.clone()).await {
                 // Somebody was quicker: a port is only surely free once it is taken.
                 Err(error) if is_taken(&error) && tries < TRIES => tries += 1,
                 ended => return ended,
@@ -86,9 +94,9 @@ impl Stage {
         }
     }
 
-    async fn try_set(ports: Ports, speed: f64) -> Result<Self, DemoError> {
+    async fn try_set(ports: Ports, speed: f64, clock: Clock) -> Result<Self, DemoError> {
         let [azure, signl4, listen, admin_listen] = addresses(ports)?;
-        let scene = Scene::start(azure, signl4, Clock::System).await?;
+        let scene = Scene::start(azure, signl4, clock.clone()).await?;
         scene.signl4.add_team(PAYMENTS, PAYMENTS_SECRET);
         scene.signl4.add_person(PAYMENTS, RICHARD, "richard.roe@example.com")?;
         scene.azure.webhooks().set_time_scale(whole(AZURE_FASTER * faster(speed)));
@@ -98,28 +106,16 @@ impl Stage {
         // In whole seconds, as routes have it, and long enough for a busy machine to resolve something within it.
         let grace = Duration::from_secs(u64::from(whole(4.0 / faster(speed)).max(2)));
         let folder = Folder::make()?;
-        let mut stage = Self { scene, folder, listen, admin_listen, grace, speed, running: None };
+        let mut stage = Self { scene, folder, listen, admin_listen, grace, speed, clock, running: None };
         stage.write_configuration()?;
         stage.start_bridge().await?;
         Ok(stage)
     }
 
     fn write_configuration(&self) -> io::Result<()> {
-        let fill = |text: &str| {
-            let (azure, signl4) = (self.scene.azure.url(), self.scene.signl4.url());
-            text.replace("@LISTEN@", &self.listen.to_string())
-                .replace("@ADMIN_LISTEN@", &self.admin_listen.to_string())
-                .replace("@TENANT@", TENANT)
-                .replace("@CLIENT@", CLIENT)
-                .replace("@SUBSCRIPTION@", SUBSCRIPTION)
-                .replace("@AZURE@", &azure)
-                .replace("@SIGNL4@", &signl4)
-                .replace("@BRIDGE_USER@", BRIDGE_USER_ID)
-                .replace("@GRACE@", &format!("{}s", self.grace.as_secs()))
-        };
-        self.folder.write("bridge.toml", &fill(BRIDGE_TOML))?;
+        self.folder.write("bridge.toml", &self.fill(BRIDGE_TOML))?;
         for (name, text) in ROUTES {
-            self.folder.write(&format!("routes/{name}"), &fill(text))?;
+            self.folder.write(&format!("routes/{name}"), &self.fill(text))?;
         }
         for (name, secret) in [
             ("azure", CLIENT_SECRET),
@@ -132,6 +128,29 @@ impl Stage {
             self.folder.write(&format!("secrets/{name}"), secret)?;
         }
         Ok(())
+    }
+
+    /// The text of an example, with what only this demo knows.
+    fn fill(&self, text: &str) -> String {
+        text.replace("@LISTEN@", &self.listen.to_string())
+            .replace("@ADMIN_LISTEN@", &self.admin_listen.to_string())
+            .replace("@TENANT@", TENANT)
+            .replace("@CLIENT@", CLIENT)
+            .replace("@SUBSCRIPTION@", SUBSCRIPTION)
+            .replace("@AZURE@", &self.scene.azure.url())
+            .replace("@SIGNL4@", &self.scene.signl4.url())
+            .replace("@BRIDGE_USER@", BRIDGE_USER_ID)
+            .replace("@GRACE@", &format!("{}s", self.grace.as_secs()))
+    }
+
+    /// Adds a maintenance window that opens now to the routes' files. Says which file it is, and when the window ends.
+    pub(super) fn write_window(&self, length: Duration) -> Result<(&'static str, Timestamp), DemoError> {
+        let (name, text) = MAINTENANCE;
+        let start = self.clock.now();
+        let end = start.plus(length);
+        let text = text.replace("@START@", &start.to_string()).replace("@END@", &end.to_string());
+        self.folder.write(&format!("routes/{name}"), &self.fill(&text))?;
+        Ok((name, end))
     }
 
     /// Runs the bridge again, on the same store and the same ports.
@@ -158,7 +177,7 @@ impl Stage {
         let backoff = Backoff { base: scaled(1.0), cap: scaled(2.0) };
         let rests = Rests { first: backoff.base, longest: backoff.cap };
         let policy = RetryPolicy { backoff, rests, ..RetryPolicy::default() };
-        let app = App::build(config, Options { policy, env, ..Options::default() }).await?;
+        let app = App::build(config, Options { policy, env, clock: self.clock.clone(), ..Options::default() }).await?;
         let (bridge, stop) = (Arc::clone(&app.bridge), CancellationToken::new());
         let task = tokio::spawn(app.run(stop.clone(), true));
         self.running = Some(Running { bridge, stop, task });
@@ -203,6 +222,15 @@ impl Stage {
     /// Where the bridge takes webhooks, and where its operators ask.
     pub(super) fn addresses(&self) -> (SocketAddr, SocketAddr) {
         (self.listen, self.admin_listen)
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// How far the story has put its clock forward.
+    pub(super) fn ahead(&self) -> Duration {
+        self.clock.now().since(Clock::System.now())
     }
 
     pub(super) fn grace(&self) -> Duration {

@@ -1,8 +1,12 @@
 //! The story: what fires, who acts, and what is seen of it on both sides.
 
 mod kinds;
+mod many;
 mod ordinary;
 mod trouble;
+mod unheard;
+
+use std::time::Duration;
 
 use super::DemoError;
 use super::agree::Part;
@@ -34,6 +38,9 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
         self.every_kind().await?;
         self.nothing_falls_through().await?;
         self.outage().await?;
+        self.found_by_poll().await?;
+        self.storm().await?;
+        self.maintenance().await?;
         Ok(self.parts)
     }
 
@@ -42,7 +49,8 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
         let routes = self.stage.bridge()?.config.load().rules.routes.len();
         self.tell.line(
             "Azure Monitor and SIGNL4 are simulated. The bridge between them is the real one,\n\
-             its configuration, routes and store in a temporary folder. Times are measured.\n",
+             its configuration, routes and store in a temporary folder. Times are measured;\n\
+             instead of waiting for minutes, the story puts the clock of all three forward.\n",
         )?;
         let text = format!(
             "listens at http://{webhooks}, with {routes} routes;\nall its files are in {}",
@@ -59,13 +67,20 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
     }
 
     fn fire_unheard(&mut self, spec: AlertSpec, pages: usize) -> Result<String, DemoError> {
+        let severity = spec.severity;
+        let (id, named) = self.fire_untold(spec, pages)?;
+        self.tell.say(Who::Azure, &format!("fires Sev{severity} {named}"))?;
+        Ok(id)
+    }
+
+    /// Returns the id and the name in words.
+    fn fire_untold(&mut self, spec: AlertSpec, pages: usize) -> Result<(String, String), DemoError> {
         let named = match &spec.signal {
             Signal::ServiceHealth(_) => format!("\"{}\"", spec.rule),
             Signal::Metric(_) | Signal::Log(_) | Signal::ActivityLog(_) | Signal::ResourceHealth(_) => {
                 format!("\"{}\" on {}", spec.rule, spec.resource)
             }
         };
-        let severity = spec.severity;
         let name = named.replace('"', "");
         let kind = match &spec.signal {
             Signal::Metric(_) => "metric",
@@ -76,8 +91,7 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
         };
         let id = self.stage.scene.azure.fire(spec)?;
         self.parts.push(Part::of_alert(name, kind, &id, pages));
-        self.tell.say(Who::Azure, &format!("fires Sev{severity} {named}"))?;
-        Ok(id)
+        Ok((id, named))
     }
 
     /// Waits for the page of an alert and shows it.
@@ -93,6 +107,12 @@ impl<'s, 'n, 'o> Story<'s, 'n, 'o> {
         self.tell.say(Who::Phone, &whom)?;
         self.tell.page(team, &page, shown)?;
         Ok(page)
+    }
+
+    /// Puts the clock forward, and says so.
+    async fn later(&mut self, by: Duration, why: &str) -> Result<(), DemoError> {
+        self.tell.say(Who::Clock, &format!("is put forward by {}: {why}", span(by)))?;
+        self.stage.later(by).await
     }
 
     /// What the bridge decided, checked against its own record.

@@ -48,7 +48,7 @@ pub(super) async fn show(
     let retries: u32 = deliveries.iter().map(|delivery| delivery.attempt.saturating_sub(1)).sum();
     let in_state = |state: &str| deliveries.iter().filter(|delivery| delivery.state == state).count();
     let (dead, open) = (in_state("dead"), in_state("due") + in_state("leased"));
-    let pages: usize = rows.iter().map(|row| row.pages).sum();
+    let pages = stage.scene.signl4.read(|state| state.alerts.len());
     tell.line(&format!(
         "\n{} alerts of {kinds} kinds, {pages} pages; {events} events stored, {} deliveries, {retries} retries;\n\
          {open} deliveries still owed, {dead} dead",

@@ -15,7 +15,7 @@ use crate::domain::timestamp::Timestamp;
 async fn played(wish: Wish, stop: &CancellationToken) -> (bool, String) {
     crate::egress::install_provider();
     let mut out = Vec::new();
-    let mut tell = Narrator::new(&mut out, false, wish.speed, Clock::System);
+    let mut tell = Narrator::new(&mut out, false, wish.speed, Clock::ahead());
     let agreed = play(wish, Ports::Any, stop, &mut tell).await.unwrap();
     (agreed, String::from_utf8(out).unwrap())
 }
@@ -31,7 +31,8 @@ fn split_at_line<'t>(text: &'t str, words: &[&str]) -> (&'t str, &'t str) {
 async fn the_story_ends_with_both_sides_in_agreement() {
     let (agreed, text) = played(Wish { exit: true, speed: 20.0 }, &CancellationToken::new()).await;
     assert!(agreed, "{text}");
-    assert!(text.contains("agree on all 24 of them"), "{text}");
+    assert!(text.contains("agree on all 38 of them"), "{text}");
+    assert!(include_str!("../../README.md").contains("a story of 38 alerts"), "the README counts them");
     for (kind, title) in [
         ("service health", "Service issue: Virtual Machines – connectivity failures in"),
         ("resource health", "Unavailable: sql-prod-01/payments (platform)"),
@@ -49,7 +50,7 @@ async fn the_story_ends_with_both_sides_in_agreement() {
         split_at_line(&text, &[kind, &format!("│ {title}")]);
     }
     // These, metrics and log searches.
-    let (_, kinds) = text.split_once(" alerts of ").unwrap();
+    let (_, kinds) = text.rsplit_once(" alerts of ").unwrap();
     let kinds: usize = kinds.split_once(" kinds").unwrap().0.parse().unwrap();
     assert_eq!(kinds, 14, "at least twelve are promised");
     split_at_line(&text, &["one of each kind", "New, over", "ended by Azure", "yes"]);
@@ -71,6 +72,24 @@ async fn the_story_ends_with_both_sides_in_agreement() {
     assert!(!during.contains("Sev0 Response time"), "the page cannot come before SIGNL4 is back");
     assert!(after.contains("│ Sev0 Response time 7.9 s > 2 s on shop"), "{after}");
     assert!(!after.contains("2.4 s"), "what was over during the outage wakes nobody");
+
+    let (_, then) = split_at_line(&text, &["phone", "shows it as acknowledged"]);
+    assert_eq!(then.lines().nth(1).unwrap().trim(), "\"Acknowledged in Azure by mary.major@contoso.com\"");
+    split_at_line(&text, &["Queue backlog on sb-orders", "Acknowledged", "acknowledged", "yes"]);
+    let (before, after) = split_at_line(&text, &["bridge", "finds vm-web-4 by poll"]);
+    assert!(before.contains("drops the webhook of this one") && !before.contains("│ Sev1 Disk Used 97 %"), "{before}");
+    assert!(after.contains("rings, 2 min after it fired") && after.contains("│ Sev1 Disk Used 97 %"), "{after}");
+    let (_, then) = split_at_line(&text, &["phone", "rings once for 7: Richard Roe"]);
+    assert!(then.lines().nth(2).unwrap().contains("│ 7 alerts, 2 rules, worst Sev0 "), "{then}");
+    split_at_line(&text, &["Azure", "all 7 are Acknowledged"]);
+    split_at_line(&text, &["3 × first of the storm", "New", "open", "yes"]);
+    split_at_line(&text, &["7 × rest of the storm", "Acknowledged", "acknowledged (Richard Roe)", "yes"]);
+    let (before, after) = split_at_line(&text, &["clock", "is put forward by 2 min: the window ends"]);
+    assert!(!before.contains("│ Sev1 Replication lag"), "while the window is open nobody is woken\n{before}");
+    assert!(after.contains("│ 2 alerts of Replication lag still fire after database "), "{after}");
+    assert!(after.contains("│ Sev1 Replication lag 64 >") && !after.contains("lag 38"), "{after}");
+    split_at_line(&text, &["Replication lag on sql-pay-1", "New", "open", "yes"]);
+    split_at_line(&text, &["Replication lag on sql-pay-3", "New, resolved", "nobody was woken", "yes"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,7 +104,7 @@ async fn a_story_that_is_broken_off_proves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_folder_holds_a_private_example_that_checks_well_and_goes_with_the_stage() {
     use std::os::unix::fs::PermissionsExt;
-    let stage = Stage::set(Ports::Any, 1.0).await.unwrap();
+    let stage = Stage::set(Ports::Any, 1.0, Clock::System).await.unwrap();
     let folder = stage.folder().to_owned();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&folder.join("secrets/azure"))), (0o700, 0o600));

@@ -70,6 +70,25 @@ impl Stage {
         Ok(self.scene.azure.wait_until("Azure's try to reach the stopped bridge", found).await?)
     }
 
+    /// Until the webhook that tells of it is lost.
+    pub(super) async fn lost(&self, alert: &str) -> Result<(), DemoError> {
+        let found = |state: &azure::State| {
+            let mut tries = state.attempts.iter().filter(|attempt| tells(attempt, alert, MonitorCondition::Fired));
+            tries.any(|attempt| attempt.sent == Sent::Lost)
+        };
+        Ok(self.scene.azure.wait_until("the loss of a webhook", found).await?)
+    }
+
+    /// Until the page has a note with these words; returns it.
+    pub(super) async fn note(&self, page: &signl4::Alert, words: &str) -> Result<String, DemoError> {
+        let what = format!("the note \"{words}\" on \"{}\"", page.title);
+        let found = |state: &signl4::State| {
+            let page = state.alert(&page.id)?;
+            page.notes().into_iter().find(|note| note.contains(words)).map(str::to_owned)
+        };
+        Ok(self.scene.signl4.wait_for(&what, found).await?)
+    }
+
     pub(super) async fn page(&self, alert: &str, team: &str) -> Result<signl4::Alert, DemoError> {
         let first = page_id(alert);
         self.page_that(&format!("the page of {} in the team {team}", self.named(alert)), team, |page| {
@@ -157,15 +176,37 @@ impl Stage {
 
     /// Fails unless the bridge's verdict on one of the alert's events has this reason.
     pub(super) async fn judged(&self, alert: &str, reason: &str) -> Result<(), DemoError> {
-        let events = self.bridge()?.store.events(EVENTS).await?;
-        let mut of_alert = events.iter().filter(|event| event.alert.as_deref().is_some_and(|key| key.ends_with(alert)));
-        if of_alert.any(|event| event.reason == reason) {
+        self.judged_from(alert, reason, None).await
+    }
+
+    /// The same of the events of one source, if any is given.
+    pub(super) async fn judged_from(&self, alert: &str, reason: &str, source: Option<&str>) -> Result<(), DemoError> {
+        if self.is_judged(alert, reason, source).await? {
             return Ok(());
         }
+        let source = source.map_or_else(String::new, |source| format!(" and source `{source}`"));
         Err(DemoError::Unexpected(format!(
-            "the bridge has no event of {} that it judged `{reason}`",
+            "the bridge has no event of {} that it judged `{reason}`{source}",
             self.named(alert)
         )))
+    }
+
+    /// Until one of the alert's events is judged so.
+    pub(super) async fn until_judged(&self, alert: &str, reason: &str) -> Result<(), DemoError> {
+        let what = format!("the judgement `{reason}` of {}", self.named(alert));
+        self.until(&what, async || self.is_judged(alert, reason, None).await).await
+    }
+
+    async fn is_judged(&self, alert: &str, reason: &str, source: Option<&str>) -> Result<bool, DemoError> {
+        let events = self.bridge()?.store.events(EVENTS).await?;
+        let mut of_alert = events.iter().filter(|event| event.alert.as_deref().is_some_and(|key| key.ends_with(alert)));
+        Ok(of_alert.any(|event| event.reason == reason && source.is_none_or(|source| event.source == source)))
+    }
+
+    /// Until the bridge goes by a maintenance window.
+    pub(super) async fn window_in_force(&self, name: &str) -> Result<(), DemoError> {
+        let in_force = async || Ok(self.bridge()?.rules.load().windows.iter().any(|window| window.name == name));
+        self.until("the bridge's look into the changed routes", in_force).await
     }
 
     /// Names of the people on duty.

@@ -36,6 +36,8 @@ pub struct Verdict {
     pub owed: Vec<Owed>,
     /// Open deliveries that end here, unsent or confirmed.
     pub finished: Vec<(DeliveryId, Finished)>,
+    /// Open deliveries that go out at once, and as these calls.
+    pub amended: Vec<(DeliveryId, Call)>,
     pub timers: Vec<Timer>,
     /// Pages whose timers are void.
     pub cancelled: Vec<ExternalId>,

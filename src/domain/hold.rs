@@ -220,6 +220,8 @@ impl Hold {
                 self.seen = Seen { probing_since: self.seen.probing_since, ..Seen::default() };
                 News::None
             }
+            // The REST interface has limits of its own: whoever asked it waits, and no page.
+            Outcome::Busy { after: Some(_) } if !heard.is_telling() => News::None,
             Outcome::Busy { after: Some(after) } => {
                 let longest = match self.destination.side() {
                     Side::Azure => *after,
@@ -240,7 +242,8 @@ impl Hold {
             Outcome::Refused { status: 0 } | Outcome::OurFault => News::None,
             // It answers, which says nothing of the credential.
             Outcome::Refused { .. } => self.answered(heard, was_probe),
-            Outcome::NotYet { .. } if !heard.is_telling() => self.answered(heard, was_probe),
+            // Only what it concerns is not ready.
+            Outcome::NotYet { .. } if heard.kind != CallKind::Raise => self.answered(heard, was_probe),
             // A page of unknown fate that could not be looked up was not sent.
             Outcome::NotYet { .. } => {
                 if was_probe {

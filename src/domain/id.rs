@@ -249,6 +249,12 @@ pub struct ExternalId(String);
 impl ExternalId {
     const PREFIX: &'static str = "azmon:";
 
+    /// What the key of its alert may be. A hint where to look, and nothing more.
+    pub fn made_of(&self) -> impl Iterator<Item = &str> {
+        let name = self.0.strip_prefix(Self::PREFIX).unwrap_or(&self.0);
+        [Some(name), name.rsplit_once(':').map(|(alert, _)| alert)].into_iter().flatten()
+    }
+
     /// The `number`th page of an alert, counted from 1; SIGNL4 may not open a used id anew, so later ones get `:2` ….
     pub fn of(alert: &AlertKey, number: u32) -> Self {
         if number <= 1 {

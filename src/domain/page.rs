@@ -188,7 +188,7 @@ pub enum Ending {
     Replaced,
     /// Its route's time to live was over.
     Expired,
-    /// The Raise is dead.
+    /// The Raise is dead, its own or that of the digest that shows it.
     NotRaised,
     /// Of a digest: only one member was left, and it was raised as a page of its own.
     Dissolved,
@@ -286,6 +286,35 @@ impl Page {
             self.ended_at = None;
             self.signl4 = Ledger { seen: None, wanted: Some(PageState::Open) };
             self.body = Some(body);
+        }
+        self
+    }
+
+    /// The page as it is when the Raise of the digest that shows it is given up. It keeps its text: the digest may be sent again.
+    #[must_use]
+    pub fn shown_to_nobody(mut self, now: Timestamp) -> Self {
+        self.phase = Phase::Ended { why: Ending::NotRaised };
+        self.ended_at = Some(now);
+        self
+    }
+
+    /// The page as it is when the digest that showed it is sent again. `known`: the rows of its alert. One that need not be
+    /// shown any more has another reason to be over.
+    #[must_use]
+    pub fn shown_again(mut self, known: &Known) -> Self {
+        let alert = known.alert.as_ref();
+        let has_another = known.pages.iter().any(|other| other.team == self.team && !other.is_ended());
+        self.phase = if alert.is_none_or(|alert| alert.condition == Condition::Resolved) {
+            Phase::Ended { why: Ending::ResolvedBeforeSent }
+        } else if alert.is_some_and(|alert| alert.azure_state() != AzureState::New) {
+            Phase::Ended { why: Ending::HandledInAzure }
+        } else if has_another {
+            Phase::Ended { why: Ending::Replaced }
+        } else {
+            Phase::Joined
+        };
+        if self.is_joined() {
+            self.ended_at = None;
         }
         self
     }

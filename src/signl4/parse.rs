@@ -53,7 +53,8 @@ pub enum ParseError {
 
 /// Reads one webhook body. `own_user_id` is the SIGNL4 user under which this bridge writes: never a person.
 pub fn parse(body: &[u8], received_at: Timestamp, own_user_id: Option<&str>) -> Result<Signl4Parsed, ParseError> {
-    let value = lenient::read(body).map_err(|error| ParseError::NotJson { problem: error.to_string() })?;
+    let text = lenient::utf8(body);
+    let value = lenient::read(&text).map_err(|error| ParseError::NotJson { problem: error.to_string() })?;
     let root = Object::of(&value).ok_or(ParseError::NotAnObject)?;
     let event_type = root.whole_number("eventType").ok_or(ParseError::NoEventType)?;
     let alert = root.object("alert");

@@ -3,66 +3,70 @@
 use tokio::sync::oneshot;
 
 use super::operate::Changed;
-use super::trouble::Failure;
+use super::trouble::{Failure, Fault};
 use super::{Before, Claimed, Command, Receipt, Recorded, StoreError};
 
-/// An answer that waits for the commit.
-pub(super) enum Answer {
-    Intake(oneshot::Sender<Result<Receipt, StoreError>>, Result<Receipt, StoreError>),
-    Claim(oneshot::Sender<Result<Claimed, StoreError>>, Result<Claimed, StoreError>),
-    Record(oneshot::Sender<Result<Recorded, StoreError>>, Result<Recorded, StoreError>),
-    Count(oneshot::Sender<Result<usize, StoreError>>, Result<usize, StoreError>),
-    Change(oneshot::Sender<Result<Changed, StoreError>>, Result<Changed, StoreError>),
-    Poll(oneshot::Sender<Result<Before, StoreError>>, Result<Before, StoreError>),
+/// What became of a command, if the commit succeeds.
+pub(super) enum Done {
+    Intake(Result<Receipt, StoreError>),
+    Claim(Result<Claimed, StoreError>),
+    Record(Result<Recorded, StoreError>),
+    Count(Result<usize, StoreError>),
+    Change(Result<Changed, StoreError>),
+    Poll(Result<Before, StoreError>),
+    Stopped,
 }
 
-impl Answer {
+impl Done {
     pub(super) fn failed(&self) -> Option<&StoreError> {
         match self {
-            Self::Intake(_, answer) => answer.as_ref().err(),
-            Self::Claim(_, answer) => answer.as_ref().err(),
-            Self::Record(_, answer) => answer.as_ref().err(),
-            Self::Count(_, answer) => answer.as_ref().err(),
-            Self::Change(_, answer) => answer.as_ref().err(),
-            Self::Poll(_, answer) => answer.as_ref().err(),
-        }
-    }
-
-    pub(super) fn send(self, failure: Option<&Failure>) {
-        fn give<T>(
-            to: oneshot::Sender<Result<T, StoreError>>,
-            answer: Result<T, StoreError>,
-            failure: Option<&Failure>,
-        ) {
-            let answer = failure.map_or(answer, |failure| Err(StoreError::NotCommitted(failure.said.clone())));
-            if to.send(answer).is_err() {
-                tracing::debug!("nobody waited for the store's answer any more");
-            }
-        }
-        match self {
-            Self::Intake(to, answer) => give(to, answer, failure),
-            Self::Claim(to, answer) => give(to, answer, failure),
-            Self::Record(to, answer) => give(to, answer, failure),
-            Self::Count(to, answer) => give(to, answer, failure),
-            Self::Change(to, answer) => give(to, answer, failure),
-            Self::Poll(to, answer) => give(to, answer, failure),
+            Self::Intake(answer) => answer.as_ref().err(),
+            Self::Claim(answer) => answer.as_ref().err(),
+            Self::Record(answer) => answer.as_ref().err(),
+            Self::Count(answer) => answer.as_ref().err(),
+            Self::Change(answer) => answer.as_ref().err(),
+            Self::Poll(answer) => answer.as_ref().err(),
+            Self::Stopped => None,
         }
     }
 }
 
 impl Command {
+    /// Tells whoever waits what became of it.
+    pub(super) fn answer(self, done: Done) {
+        match (self, done) {
+            (Self::Intake(_, _, to), Done::Intake(answer)) => give(to, answer),
+            (Self::Claim { reply, .. }, Done::Claim(answer)) => give(reply, answer),
+            (Self::Record(_, to), Done::Record(answer)) => give(to, answer),
+            (Self::Timers { reply } | Self::Retain { reply, .. }, Done::Count(answer)) => give(reply, answer),
+            (Self::Change(_, to), Done::Change(answer)) => give(to, answer),
+            (Self::Poll(_, to), Done::Poll(answer)) => give(to, answer),
+            // The one that nobody waits for.
+            (command, _) => command.refuse(&Failure::new(Fault::Other, "stopped".to_owned())),
+        }
+    }
+
     /// Tells whoever waits that nothing of it has happened.
-    pub(super) fn refuse(self, why: &Failure) {
-        let refused = match self {
-            Self::Intake(_, _, reply) => Answer::Intake(reply, Err(StoreError::Stopped)),
-            Self::Claim { reply, .. } => Answer::Claim(reply, Err(StoreError::Stopped)),
-            Self::Record(_, reply) => Answer::Record(reply, Err(StoreError::Stopped)),
-            Self::Timers { reply } | Self::Retain { reply, .. } => Answer::Count(reply, Err(StoreError::Stopped)),
-            Self::Change(_, reply) => Answer::Change(reply, Err(StoreError::Stopped)),
-            Self::Poll(_, reply) => Answer::Poll(reply, Err(StoreError::Stopped)),
-            Self::Stop => return,
-        };
-        refused.send(Some(why));
+    pub(super) fn refuse(self, failure: &Failure) {
+        match self {
+            Self::Intake(_, _, to) => give(to, Err(not_committed(failure))),
+            Self::Claim { reply, .. } => give(reply, Err(not_committed(failure))),
+            Self::Record(_, to) => give(to, Err(not_committed(failure))),
+            Self::Timers { reply } | Self::Retain { reply, .. } => give(reply, Err(not_committed(failure))),
+            Self::Change(_, to) => give(to, Err(not_committed(failure))),
+            Self::Poll(_, to) => give(to, Err(not_committed(failure))),
+            Self::Stop => {}
+        }
+    }
+}
+
+fn not_committed(failure: &Failure) -> StoreError {
+    StoreError::NotCommitted(failure.said.clone())
+}
+
+fn give<T>(to: oneshot::Sender<Result<T, StoreError>>, answer: Result<T, StoreError>) {
+    if to.send(answer).is_err() {
+        tracing::debug!("nobody waited for the store's answer any more");
     }
 }
 

@@ -20,32 +20,52 @@ pub struct Violation {
 }
 
 /// Each asks for rows that there must not be. `?1` is now, `?2` what is overdue.
-const QUESTIONS: [(&str, &str); 4] = [
+///
+/// A destination holds back what is its own for as long as it said, and an operator's pause holds back pages. One that
+/// denies us or is out of reach always says when it is probed next. Attempts under way, and what has just ended, excuse what is
+/// due behind them, but for those that were decided after it was due: they have overtaken it.
+const QUESTIONS: [(&str, &str); 6] = [
     (
         "a delivery is due, first in its lane, held back by nothing, and nobody comes for it",
         "SELECT lane FROM delivery AS this WHERE state < 2 AND state = 0 AND due < ?2
-           AND NOT EXISTS (SELECT 1 FROM delivery AS other WHERE other.lane = this.lane AND other.state < 2
-                             AND other.seq <> this.seq
+           AND NOT EXISTS (SELECT 1 FROM delivery AS other WHERE other.lane_hash = this.lane_hash AND other.lane = this.lane
+                             AND other.state < 2 AND other.seq <> this.seq
                              AND ((other.words, other.seq) < (this.words, this.seq) OR other.state = 1))
-           AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.destination = this.destination)
+           AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.destination = this.destination
+                             AND (hold.waits_until >= ?2 OR (this.class = 0 AND hold.paused_until >= ?2)))
            AND NOT EXISTS (SELECT 1 FROM delivery AS busy WHERE busy.destination = this.destination AND busy.state < 2
-                             AND busy.state = 1 AND busy.due >= ?1)",
+                             AND busy.state = 1 AND busy.due >= ?1
+                             AND (busy.class <> this.class OR busy.created_at <= this.due))
+           AND NOT EXISTS (SELECT 1 FROM delivery AS ahead WHERE ahead.finished_at >= ?2
+                             AND ahead.destination = this.destination AND ahead.class = this.class
+                             AND ahead.created_at <= this.due)",
     ),
     (
         "the lease of an attempt has ended and nobody takes it over",
         "SELECT lane FROM delivery AS this WHERE state < 2 AND state = 1 AND due < ?2
-           AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.destination = this.destination)",
+           AND NOT EXISTS (SELECT 1 FROM hold WHERE hold.destination = this.destination
+                             AND (hold.waits_until >= ?2 OR (this.class = 0 AND hold.paused_until >= ?2)))",
     ),
+    ("a timer is due and does not ring", "SELECT page FROM timer WHERE due < ?2"),
     (
         "a held page has no timer",
         "SELECT id FROM page WHERE ended = 0 AND json_extract(state, '$.phase') = 'held'
-           AND NOT EXISTS (SELECT 1 FROM timer WHERE timer.page = page.id)",
+           AND NOT EXISTS (SELECT 1 FROM timer WHERE timer.alert_id = page.alert_id AND timer.page = page.id)",
     ),
     (
         "a page is to be raised and no delivery raises it",
         "SELECT id FROM page WHERE ended = 0 AND json_extract(state, '$.phase') = 'raising'
-           AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane = 'signl4 ' || page.id AND delivery.state < 2
-                             AND delivery.kind = 'raise')",
+           AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane_hash = bridge_hash('signl4 ' || page.id)
+                             AND delivery.lane = 'signl4 ' || page.id AND delivery.state < 2 AND delivery.kind = 'raise')",
+    ),
+    (
+        "a page is shown by a digest that has ended",
+        "SELECT id FROM page AS this WHERE ended = 0 AND json_extract(state, '$.phase') = 'joined'
+           AND NOT EXISTS (SELECT 1 FROM alert JOIN page AS digest ON digest.alert_id = alert.id
+                           WHERE alert.hash = bridge_hash(this.digest) AND alert.key = this.digest AND digest.ended = 0)
+           AND NOT EXISTS (SELECT 1 FROM timer WHERE timer.alert_id = this.alert_id AND timer.page = this.id)
+           AND NOT EXISTS (SELECT 1 FROM alert JOIN timer ON timer.alert_id = alert.id
+                           WHERE alert.hash = bridge_hash(this.digest) AND alert.key = this.digest)",
     ),
 ];
 

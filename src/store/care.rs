@@ -7,12 +7,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 
 use super::trouble::{Condition, Failure, Fault};
-use super::{examine, file};
+use super::{checkpoints, examine, file};
 use crate::domain::timestamp::Timestamp;
 
 /// Between two looks at every page of a damaged store, at first and at last.
@@ -28,6 +30,7 @@ pub(super) struct Care {
     suspect: bool,
     examination: Examination,
     pause: Duration,
+    moves: Option<JoinHandle<()>>,
 }
 
 enum Examination {
@@ -39,7 +42,7 @@ impl Care {
     pub(super) fn new(path: PathBuf, condition: Arc<Condition>) -> Self {
         let identity = std::fs::metadata(&path).ok().as_ref().map(examine::identity);
         let examination = Examination::Idle { not_before: None };
-        Self { path, identity, condition, suspect: false, examination, pause: EXAMINE_AGAIN }
+        Self { path, identity, condition, suspect: false, examination, pause: EXAMINE_AGAIN, moves: None }
     }
 
     /// Makes the connection fit for a batch, or says why it is not. True: it is a new one.
@@ -53,8 +56,29 @@ impl Care {
             return Ok(false);
         }
         *connection = file::reopen(&self.path)?;
+        self.take_over(connection);
         self.suspect = false;
         Ok(true)
+    }
+
+    /// Begins to move its log beside it.
+    pub(super) fn take_over(&mut self, connection: &mut Connection) {
+        match checkpoints::beside(connection, &self.path) {
+            Ok(moves) => self.moves = Some(moves),
+            Err(error) => {
+                self.moves = None;
+                tracing::warn!(error = %error, "the writer moves the write-ahead log itself");
+            }
+        }
+    }
+
+    /// Ends what `take_over` began.
+    pub(super) fn let_go(&mut self, connection: &mut Connection) {
+        let nothing = None::<fn(&mut Wal, i32) -> rusqlite::Result<()>>;
+        let removed = connection.wal_hook(nothing);
+        if removed.is_ok() && self.moves.take().is_some_and(|moves| moves.join().is_err()) {
+            tracing::error!("a fault in the bridge: the thread that moves the write-ahead log has failed");
+        }
     }
 
     /// The file lies where it was opened: what is committed now is found after a restart.

@@ -214,7 +214,7 @@ fn due(
              WHERE destination = ?1 AND class = ?2 AND due <= ?3 AND state < 2
                AND NOT EXISTS (
                    SELECT 1 FROM delivery AS other
-                   WHERE other.lane = this.lane AND other.state < 2 AND other.seq <> this.seq
+                   WHERE other.lane_hash = this.lane_hash AND other.lane = this.lane AND other.state < 2 AND other.seq <> this.seq
                      AND ((other.words, other.seq) < (this.words, this.seq) OR (other.state = 1 AND other.due > ?3)))
              ORDER BY due, seq LIMIT ?4",
         )?

@@ -1,16 +1,16 @@
 //! Digests: what they have gathered, what the teams' load is, and how a change of a digest reaches its members.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
-use super::rows;
+use super::{numbers, rows};
 use crate::domain::decide::Verdict;
 use crate::domain::delivery::{Call, CallKind};
-use crate::domain::digest::{Gathered, NAMED};
+use crate::domain::digest::{Gathered, NAMED, is_digest};
 use crate::domain::event::{Severity, TimerKind};
 use crate::domain::id::{AlertKey, ExternalId, TeamName};
 use crate::domain::load::{Load, MOST_PAGES, SPAN};
-use crate::domain::page::Page;
+use crate::domain::page::{Ending, Page, Phase};
 use crate::domain::route::Scenario;
 use crate::domain::timestamp::Timestamp;
 
@@ -41,7 +41,8 @@ pub(super) fn gather(connection: &Connection, digest: &AlertKey) -> Result<Gathe
     let titles = connection
         .prepare_cached(
             "SELECT json_extract(state, '$.title') FROM page WHERE digest = ?1 AND ended = 0
-             ORDER BY json_extract(state, '$.severity') IS NULL, json_extract(state, '$.severity'), id LIMIT ?2",
+             ORDER BY json_extract(state, '$.severity') IS NULL, json_extract(state, '$.severity'),
+                      json_extract(state, '$.created_at'), id LIMIT ?2",
         )?
         .query_map(params![digest.as_str(), i64::try_from(NAMED).unwrap_or(i64::MAX)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
@@ -85,7 +86,10 @@ pub(super) fn load(connection: &Connection, now: Timestamp) -> Result<Load, Stor
     }
     let due = serde_json::to_string(&TimerKind::DigestDue)?;
     let gathering: Vec<Page> = connection
-        .prepare_cached("SELECT page.state FROM timer JOIN page ON page.id = timer.page WHERE timer.kind = ?1")?
+        .prepare_cached(
+            "SELECT page.state FROM timer JOIN page ON page.alert_id = timer.alert_id AND page.id = timer.page
+             WHERE timer.kind = ?1",
+        )?
         .query_map([due], |row| rows::json(row, 0))?
         .collect::<Result<_, _>>()?;
     for page in gathering {
@@ -109,8 +113,12 @@ pub(super) fn weigh(load: &mut Load, verdict: &Verdict, now: Timestamp) {
     }
 }
 
-/// Digests that lost their last member are told so.
-pub(super) fn tell_of_the_last(connection: &Connection, verdict: &Verdict, now: Timestamp) -> Result<(), StoreError> {
+/// Digests that lost their last member are told so; those that nobody gets take their members with them.
+pub(super) fn follow(connection: &Connection, verdict: &Verdict, now: Timestamp) -> Result<(), StoreError> {
+    let given_up = |page: &&Page| is_digest(&page.alert) && page.phase == Phase::Ended { why: Ending::NotRaised };
+    for page in verdict.pages.iter().filter(given_up) {
+        end_members(connection, &page.alert, now)?;
+    }
     for digest in &verdict.left {
         let has_members = connection
             .prepare_cached("SELECT 1 FROM page WHERE digest = ?1 AND ended = 0 LIMIT 1")?
@@ -123,22 +131,77 @@ pub(super) fn tell_of_the_last(connection: &Connection, verdict: &Verdict, now: 
     Ok(())
 }
 
-/// The next members that a change has not reached, ended ones included: a re-opening concerns them.
+/// The Raise of a digest was given up, and nobody has a page of its members: they end with it, so that what fires from now
+/// on pages by itself.
+pub(super) fn end_members(connection: &Connection, digest: &AlertKey, now: Timestamp) -> Result<(), StoreError> {
+    // It may have been passed on to another team.
+    let is_shown = connection
+        .prepare_cached("SELECT 1 FROM page WHERE alert_id = ?1 AND ended = 0 LIMIT 1")?
+        .exists([numbers::of_alert(connection, digest)?])?;
+    if is_shown {
+        return Ok(());
+    }
+    for page in members(connection, digest)?.into_iter().filter(Page::is_joined) {
+        rows::put_page(connection, &page.shown_to_nobody(now))?;
+    }
+    Ok(())
+}
+
+/// The members that ended with their digest, as they are when it is sent again.
+pub(super) fn shown_again(connection: &Connection, digest: &AlertKey) -> Result<Vec<Page>, StoreError> {
+    let ended_with_it = |page: &Page| page.phase == Phase::Ended { why: Ending::NotRaised };
+    let ended = members(connection, digest)?.into_iter().filter(ended_with_it);
+    ended.map(|page| Ok(page.clone().shown_again(&rows::known(connection, &page.alert)?))).collect()
+}
+
+/// Writes members that are shown again; each lives as long as its route lets it.
+pub(super) fn put_members(connection: &Connection, members: &[Page], now: Timestamp) -> Result<(), StoreError> {
+    for page in members {
+        rows::put_page(connection, page)?;
+        if let Some(span) = page.policy.time_to_live.filter(|_| page.is_joined()) {
+            rows::set_timer(connection, Some(&page.alert), &page.id, &TimerKind::TimeToLive, now.plus(span))?;
+        }
+    }
+    Ok(())
+}
+
+/// All members, but for rows that this version cannot read.
+fn members(connection: &Connection, digest: &AlertKey) -> Result<Vec<Page>, StoreError> {
+    let pages: Vec<Option<Page>> = connection
+        .prepare_cached("SELECT id, state FROM page WHERE digest = ?1 ORDER BY id")?
+        .query_map([digest.as_str()], readable)?
+        .collect::<Result<_, _>>()?;
+    Ok(pages.into_iter().flatten().collect())
+}
+
+/// The page in columns `id, state`, if this version can read it.
+fn readable(row: &Row<'_>) -> rusqlite::Result<Option<Page>> {
+    match rows::json(row, 1) {
+        Err(rusqlite::Error::FromSqlConversionFailure(..)) => {
+            tracing::error!(page.id = row.get_ref(0)?.as_str()?, "a stored page cannot be read by this version");
+            Ok(None)
+        }
+        page => page.map(Some),
+    }
+}
+
+/// The next members that a change has not reached, ended ones included: a re-opening concerns them. One without a team
+/// cannot be read by this version.
 pub(super) fn members_beyond(
     connection: &Connection,
     digest: &AlertKey,
     beyond: Option<&ExternalId>,
-) -> Result<Vec<(ExternalId, TeamName)>, StoreError> {
-    let pages: Vec<Page> = connection
-        .prepare_cached("SELECT state FROM page WHERE digest = ?1 AND id > ?2 ORDER BY id LIMIT ?3")?
+) -> Result<Vec<(ExternalId, Option<TeamName>)>, StoreError> {
+    let pages = connection
+        .prepare_cached("SELECT id, state FROM page WHERE digest = ?1 AND id > ?2 ORDER BY id LIMIT ?3")?
         .query_map(
             params![
                 digest.as_str(),
                 beyond.map_or("", ExternalId::as_str),
                 i64::try_from(MEMBERS_AT_ONCE).unwrap_or(i64::MAX)
             ],
-            |row| rows::json(row, 0),
+            |row| Ok((ExternalId::stored(row.get(0)?), readable(row)?.map(|page| page.team))),
         )?
         .collect::<Result<_, _>>()?;
-    Ok(pages.into_iter().map(|page| (page.id, page.team)).collect())
+    Ok(pages)
 }

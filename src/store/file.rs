@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::trouble::{Condition, Failure, Fault};
-use super::{OpenError, examine, schema};
+use super::{OpenError, examine, numbers, schema};
 use crate::domain::timestamp::Timestamp;
 
 /// A file ready for the writer.
@@ -98,6 +98,14 @@ pub(super) fn reopen(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
+/// A further connection of the bridge's own to the file that it has open.
+pub(super) fn open_beside(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, FLAGS)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
 /// Takes the lock; a process that was just killed may take a moment to let go of it.
 fn take(lock: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_TRIES {
@@ -110,6 +118,7 @@ fn take(lock: &File) -> Result<(), TryLockError> {
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    numbers::teach(connection)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // FULL: a commit is on the disk when it returns. NORMAL would lose answered events with the power.

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::StoreError;
 use super::holds::Holds;
 use super::rows::{self, state};
+use super::{StoreError, digests, numbers};
 use crate::domain::delivery::{Call, Destination};
 use crate::domain::digest::is_digest;
 use crate::domain::event::{Condition, TimerKind};
@@ -86,13 +86,19 @@ fn replay(connection: &Connection, id: DeliveryId, force: bool, now: Timestamp) 
         .query_row([id.uuid()], |row| Ok((rows::json(row, 0)?, row.get(1)?)))
         .optional()?;
     let (call, is_uncertain) = found.map_or((None, false), |(call, is_uncertain)| (Some(call), is_uncertain));
-    let mut page = None;
+    let (mut page, mut members) = (None, Vec::new());
     if let Some(Call::Raise { page: raised, body, .. }) = &call
         && let Some(key) = rows::alert_of(connection, raised)?
     {
         let known = rows::known(connection, &key)?;
         if known.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Resolved) && !force {
             return Ok(Changed::Not { state: "resolved" });
+        }
+        if is_digest(&key) {
+            members = digests::shown_again(connection, &key)?;
+            if !members.is_empty() && !members.iter().any(Page::is_joined) && !force {
+                return Ok(Changed::Not { state: "resolved" });
+            }
         }
         page = known.pages.into_iter().find(|page| page.id == *raised).map(|page| page.revived(body.clone()));
     }
@@ -111,6 +117,7 @@ fn replay(connection: &Connection, id: DeliveryId, force: bool, now: Timestamp) 
             .execute(params![id.uuid(), state::DUE, now.as_millis()])
     })?;
     if changed == Changed::Done {
+        digests::put_members(connection, &members, now)?;
         if let Some(page) = &released {
             rows::put_page(connection, &Page { phase: Phase::Held { until: now }, ..page.clone() })?;
             // A digest gathers anew: its members may have ended meanwhile.
@@ -158,12 +165,17 @@ fn give_up(connection: &Connection, id: DeliveryId, now: Timestamp) -> Result<Ch
         if let Some(mut page) = known.pages.into_iter().find(|page| page.id == *raised && !page.is_ended()) {
             page.phase = Phase::Ended { why: Ending::NotRaised };
             rows::put_page(connection, &page)?;
+            if is_digest(&key) {
+                digests::end_members(connection, &key, now)?;
+            }
         }
+        let lane = call.lane();
         connection
             .prepare_cached(
-                "UPDATE delivery SET state = ?2, finished_at = ?3 WHERE lane = ?1 AND state < 2 AND state = 0",
+                "UPDATE delivery SET state = ?3, finished_at = ?4
+                 WHERE lane_hash = ?1 AND lane = ?2 AND state < 2 AND state = 0",
             )?
-            .execute(params![call.lane(), state::SUPERSEDED, now.as_millis()])?;
+            .execute(params![numbers::hash(&lane), lane, state::SUPERSEDED, now.as_millis()])?;
     }
     Ok(changed)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{StoreError, rows};
+use super::{StoreError, numbers, rows};
 use crate::domain::event::{Condition, EventKind};
 use crate::domain::id::{AlertKey, ExternalId};
 use crate::domain::page::Page;
@@ -137,7 +137,7 @@ pub(super) fn standings(
     keys: &[AlertKey],
 ) -> Result<BTreeMap<AlertKey, Standing>, StoreError> {
     let mut found = BTreeMap::new();
-    let mut paged = connection.prepare_cached("SELECT 1 FROM page WHERE alert = ?1 LIMIT 1")?;
+    let mut paged = connection.prepare_cached("SELECT 1 FROM page WHERE alert_id = ?1 LIMIT 1")?;
     for key in keys {
         let alert = match rows::alert(connection, key) {
             Ok(alert) => alert,
@@ -146,7 +146,7 @@ pub(super) fn standings(
             Err(error) => return Err(error),
         };
         if let Some(alert) = alert {
-            let paged = paged.exists([alert.key.as_str()])?;
+            let paged = paged.exists([numbers::of_alert(connection, &alert.key)?])?;
             found.insert(key.clone(), Standing { alert, paged });
         }
     }
@@ -167,10 +167,12 @@ pub(super) fn heard(connection: &Connection, name: &str, rules: &[String]) -> Re
 
 /// These pages; unknown ones are left out.
 pub(super) fn pages(connection: &Connection, ids: &[ExternalId]) -> Result<BTreeMap<ExternalId, Page>, StoreError> {
-    let mut query = connection.prepare_cached("SELECT state FROM page WHERE id = ?1")?;
+    let mut query = connection.prepare_cached("SELECT state FROM page WHERE alert_id = ?1 AND id = ?2")?;
     let mut found = BTreeMap::new();
     for id in ids {
-        if let Some(page) = query.query_row([id.as_str()], |row| rows::json::<Page>(row, 0)).optional()? {
+        let Some((number, _)) = numbers::of_page(connection, id)? else { continue };
+        let page = query.query_row(params![number, id.as_str()], |row| rows::json::<Page>(row, 0));
+        if let Some(page) = page.optional()? {
             found.insert(id.clone(), page);
         }
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::rows::{self, state};
-use super::{StoreError, audit, holds};
+use super::{StoreError, audit, holds, numbers};
 use crate::domain::delivery::Destination;
 use crate::domain::hold::{Hold, Rests};
 use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, Side, TeamName};
@@ -146,9 +146,12 @@ impl Reader {
 
     pub(super) fn with<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = match slot.take() {
-            Some(connection) => connection,
-            None => Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        let connection = if let Some(connection) = slot.take() {
+            connection
+        } else {
+            let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            numbers::teach(&connection)?;
+            connection
         };
         let answer = query(&connection);
         if answer.is_ok() {
@@ -174,9 +177,7 @@ impl Reader {
             let rows = connection
                 .prepare_cached(&format!(
                     "SELECT id, state, kind, destination, attempt, created_at, due, finished_at, outcome, note, call,
-                            coalesce((SELECT json_extract(state, '$.title') FROM page WHERE page.id = delivery.page),
-                                     (SELECT json_extract(state, '$.title') FROM page WHERE page.alert = delivery.alert
-                                      ORDER BY number DESC LIMIT 1))
+                            page, alert
                      FROM delivery WHERE {which} ORDER BY seq DESC LIMIT ?2",
                 ))?
                 .query_map(params![wanted, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
@@ -194,7 +195,7 @@ impl Reader {
                         outcome: row.get(8)?,
                         note: if number == state::CONFIRMED { Some(confirmed(note.as_deref())) } else { note },
                         call: rows::json(row, 10)?,
-                        title: row.get(11)?,
+                        title: title(connection, row.get_ref(11)?.as_str_or_null()?, row.get(12)?)?,
                         waits: None,
                     })
                 })?
@@ -291,7 +292,8 @@ impl Reader {
                      SELECT created_at FROM delivery AS this WHERE state < 2 AND (attempt > 0 OR due <= ?1)
                        AND (destination NOT IN (SELECT destination FROM paused) OR class <> 0 AND NOT EXISTS (
                            SELECT 1 FROM delivery AS page
-                           WHERE page.lane = this.lane AND page.state < 2 AND page.class = 0))
+                           WHERE page.lane_hash = this.lane_hash AND page.lane = this.lane AND page.state < 2
+                             AND page.class = 0))
                      ORDER BY seq LIMIT 1",
                 )?
                 .query_row([now.as_millis()], |row| row.get(0))
@@ -310,6 +312,25 @@ impl Reader {
             })
         })
     }
+}
+
+/// Title of a page; else of the latest page of an alert.
+fn title(connection: &Connection, page: Option<&str>, alert: Option<String>) -> rusqlite::Result<Option<String>> {
+    let number = match (page, alert) {
+        (Some(page), _) => {
+            numbers::of_page(connection, &ExternalId::stored(page.to_owned()))?.map(|(number, _)| number)
+        }
+        (None, Some(alert)) => numbers::of_alert(connection, &AlertKey::stored(alert))?,
+        (None, None) => None,
+    };
+    let title = connection
+        .prepare_cached(
+            "SELECT json_extract(state, '$.title') FROM page WHERE alert_id = ?1 AND (?2 IS NULL OR id = ?2)
+             ORDER BY number DESC LIMIT 1",
+        )?
+        .query_row(params![number, page], |row| row.get(0))
+        .optional()?;
+    Ok(title.flatten())
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<EventRow> {

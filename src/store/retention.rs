@@ -16,24 +16,26 @@ pub(super) fn retain(connection: &Connection, before: Timestamp) -> Result<usize
                  SELECT seq FROM delivery WHERE finished_at < ?1 AND state <> 3 LIMIT ?2)",
         )?
         .execute(params![before, ROWS_AT_ONCE])?;
-    let alerts: Vec<String> = connection
+    let alerts: Vec<(i64, String)> = connection
         .prepare_cached(
-            "SELECT key FROM alert WHERE heard_at < ?1
-               AND NOT EXISTS (SELECT 1 FROM page WHERE page.alert = alert.key AND page.ended = 0)
-               AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane = 'azure ' || alert.key AND delivery.state < 2)
-               AND NOT EXISTS (SELECT 1 FROM page JOIN delivery ON delivery.lane = 'signl4 ' || page.id
-                               WHERE page.alert = alert.key AND delivery.state < 2)
+            "SELECT id, key FROM alert WHERE heard_at < ?1
+               AND NOT EXISTS (SELECT 1 FROM page WHERE page.alert_id = alert.id AND page.ended = 0)
+               AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane_hash = bridge_hash('azure ' || alert.key)
+                               AND delivery.lane = 'azure ' || alert.key AND delivery.state < 2)
+               AND NOT EXISTS (SELECT 1 FROM page JOIN delivery ON delivery.lane_hash = bridge_hash('signl4 ' || page.id)
+                               WHERE page.alert_id = alert.id AND delivery.lane = 'signl4 ' || page.id
+                                 AND delivery.state < 2)
                AND NOT EXISTS (SELECT 1 FROM page JOIN delivery ON delivery.page = page.id
-                               WHERE page.alert = alert.key AND delivery.state = 3)
+                               WHERE page.alert_id = alert.id AND delivery.state = 3)
              LIMIT ?2",
         )?
-        .query_map(params![before, ROWS_AT_ONCE], |row| row.get(0))?
+        .query_map(params![before, ROWS_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    for key in &alerts {
-        connection.prepare_cached("DELETE FROM page WHERE alert = ?1")?.execute([key])?;
+    for (number, key) in &alerts {
+        connection.prepare_cached("DELETE FROM page WHERE alert_id = ?1")?.execute([number])?;
         connection.prepare_cached("DELETE FROM thread WHERE alert = ?1")?.execute([key])?;
         connection.prepare_cached("DELETE FROM joined WHERE head = ?1")?.execute([key])?;
-        connection.prepare_cached("DELETE FROM alert WHERE key = ?1")?.execute([key])?;
+        connection.prepare_cached("DELETE FROM alert WHERE id = ?1")?.execute([number])?;
     }
     removed = removed.saturating_add(alerts.len());
     removed = removed.saturating_add(
@@ -41,7 +43,8 @@ pub(super) fn retain(connection: &Connection, before: Timestamp) -> Result<usize
             .prepare_cached(
                 "DELETE FROM event WHERE id IN (
                      SELECT id FROM event WHERE received_at < ?1
-                       AND (alert IS NULL OR NOT EXISTS (SELECT 1 FROM alert WHERE alert.key = event.alert)) LIMIT ?2)",
+                       AND (alert IS NULL OR NOT EXISTS (SELECT 1 FROM alert WHERE alert.hash = bridge_hash(event.alert)
+                                                                               AND alert.key = event.alert)) LIMIT ?2)",
             )?
             .execute(params![before, ROWS_AT_ONCE])?,
     );

@@ -2,13 +2,16 @@
 
 use rusqlite::Connection;
 
+use super::numbers;
+
 /// Oldest first. A migration that has shipped is never edited.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_digests.sql"),
     include_str!("../../migrations/0003_polling.sql"),
     include_str!("../../migrations/0004_hold_open_since.sql"),
     include_str!("../../migrations/0005_leased.sql"),
+    include_str!("../../migrations/0006_numbers.sql"),
 ];
 
 /// What this version knows.
@@ -41,6 +44,7 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn migrate_to(connection: &mut Connection, wanted: i64) -> rusqlite::Result<()> {
+    numbers::teach(connection)?;
     let done = usize::try_from(version(connection)?).unwrap_or(usize::MAX);
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     for (index, migration) in MIGRATIONS.iter().enumerate().take(wanted).skip(done) {
@@ -50,4 +54,42 @@ fn migrate_to(connection: &mut Connection, wanted: i64) -> rusqlite::Result<()> 
         transaction.commit()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{AlertKey, ExternalId};
+
+    #[test]
+    fn what_belongs_to_an_alert_is_found_by_its_number_after_the_migration() {
+        let mut store = Connection::open_in_memory().unwrap();
+        migrate_to(&mut store, 5).unwrap();
+        store
+            .execute_batch(
+                "INSERT INTO alert VALUES ('sub:b', 20, '{}'), ('sub:a', 10, '{}');
+                 INSERT INTO page (id, alert, number, ended, state, digest) VALUES
+                     ('azmon:sub:b', 'sub:b', 1, 1, '{}', NULL), ('azmon:sub:b:2', 'sub:b', 2, 0, '{}', 'digest:x');
+                 INSERT INTO timer (page, alert, kind, due) VALUES ('azmon:sub:b:2', 'another', '\"time_to_live\"', 30);
+                 INSERT INTO event (uuid, received_at, side, source, kind, reason, alert, repeat_key, headers, body) VALUES
+                     (x'01', 1, 'azure', 'contoso', 'fired', 'paged', 'sub:b', 'fired@1', '{}', x''),
+                     (x'02', 2, 'azure', 'contoso', 'foreign', 'foreign', 'sub:gone', 'foreign@2', '{}', x'');
+                 INSERT INTO delivery (id, lane, words, destination, class, kind, state, due, attempt, uncertain, created_at, call)
+                     VALUES (x'03', 'signl4 azmon:sub:b:2', 0, 'signl4 ops', 0, 'raise', 0, 5, 0, 0, 5, '{}');",
+            )
+            .unwrap();
+        migrate(&mut store).unwrap();
+        let number = |query: &str| -> Option<i64> { store.query_row(query, [], |row| row.get(0)).unwrap() };
+        let alert = numbers::of_alert(&store, &AlertKey::stored("sub:b".to_owned())).unwrap();
+        assert!(alert.is_some());
+        for page in ["azmon:sub:b", "azmon:sub:b:2"] {
+            let found = numbers::of_page(&store, &ExternalId::stored(page.to_owned())).unwrap();
+            assert_eq!(found, alert.map(|number| (number, AlertKey::stored("sub:b".to_owned()))), "{page}");
+        }
+        assert_eq!(number("SELECT alert_id FROM timer"), alert);
+        assert_eq!(number("SELECT alert_id FROM event WHERE repeat_key = 'fired@1'"), alert);
+        assert_eq!(number("SELECT alert_id FROM event WHERE repeat_key = 'foreign@2'"), None);
+        assert_eq!(number("SELECT count(*) FROM page WHERE digest = 'digest:x' AND ended = 0"), Some(1));
+        assert_eq!(number("SELECT lane_hash FROM delivery"), Some(numbers::hash("signl4 azmon:sub:b:2")));
+    }
 }

@@ -31,6 +31,9 @@ impl Bench {
         let clock = Clock::manual(Timestamp::from_millis(1_790_000_000_000));
         let duties = Duties {
             judge: Box::new(|_, event, now| {
+                if matches!(event.kind, EventKind::Timer { .. }) {
+                    return writer::nothing(Reason::TimerVoid);
+                }
                 let EventKind::Ignored { team, why } = &event.kind else { panic!("only these are sent") };
                 assert_ne!(*why, "panic", "a planted fault");
                 let page = ExternalId::of(&AlertKey::synthetic("test", &event.id.to_string()), 1);
@@ -123,6 +126,36 @@ async fn a_row_that_nobody_can_read_holds_up_nothing_else() {
     assert_eq!(bench.store.slots().in_flight(), 1, "no slot is lost");
     assert_eq!(bench.store.health().await.unwrap().dead, 1, "it waits for a person");
     assert_eq!(bench.store.deliveries(Some("dead"), 10).await.unwrap().len(), 1, "who can see it");
+}
+
+#[tokio::test]
+async fn a_timer_that_fails_keeps_no_other_from_ringing() {
+    let bench = Bench::open();
+    let other = rusqlite::Connection::open(bench.folder.path().join("bridge.db")).unwrap();
+    let plant = |page: &str, due: i64| {
+        let sql = "INSERT INTO timer (page, alert, kind, due) VALUES (?1, 'a', '\"grace_ended\"', ?2)";
+        other.execute(sql, (page, due)).unwrap();
+    };
+    // What it would write is refused.
+    other
+        .execute_batch(
+            "CREATE TRIGGER fails BEFORE INSERT ON event WHEN new.page = 'bad' BEGIN SELECT raise(ABORT, 'planted'); END",
+        )
+        .unwrap();
+    plant("bad", 0);
+    plant("good", 1);
+    bench.store.ring_timers().await.unwrap();
+    let left: Vec<(String, i64)> = other
+        .prepare("SELECT page, due FROM timer")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].0 == "bad" && left[0].1 > bench.clock.now().as_millis(), "it rings again later: {left:?}");
+    assert_eq!(bench.store.events(10).await.unwrap().len(), 1, "the other has rung");
+    assert_eq!(bench.store.ring_timers().await.unwrap(), 0);
 }
 
 #[tokio::test]

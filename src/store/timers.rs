@@ -5,8 +5,10 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+use super::answer::chain;
+use super::trouble::Failure;
 use super::writer::{Heard, Writer};
-use super::{StoreError, digests, rows};
+use super::{StoreError, digests, numbers, rows};
 use crate::domain::decide::Reason;
 use crate::domain::event::{Event, EventKind, Signl4Change, TimerKind};
 use crate::domain::id::{EventId, ExternalId, Side};
@@ -26,54 +28,95 @@ impl Writer {
             })?
             .collect::<Result<_, _>>()?;
         for (id, of, kind) in &due {
-            // One that rang before it may have removed it, and its number may be another's by now.
-            let still_there = connection
-                .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1 AND page = ?3 AND kind = ?4")?
-                .execute(params![id, now.plus(RING_AGAIN).as_millis(), of, kind])?;
-            if still_there == 0 {
-                continue;
-            }
-            let Ok(timer) = serde_json::from_str::<TimerKind>(kind) else {
-                tracing::error!(page.id = of, "a stored timer cannot be read by this version; it rings again later");
-                continue;
-            };
-            // What people did to a digest reaches its members before their end reaches it: they may live again.
-            if timer == TimerKind::LastMemberEnded && spreads(connection, of)? {
-                connection
-                    .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1")?
-                    .execute(params![id, now.as_millis()])?;
-                self.nudge = true;
-                continue;
-            }
-            let page = ExternalId::stored(of.clone());
-            let over = match timer {
-                TimerKind::ToMembers { change, beyond } => {
-                    self.spread(connection, *id, &page, &change, beyond.as_ref(), now)?
-                }
-                TimerKind::GraceEnded
-                | TimerKind::TimeToLive
-                | TimerKind::PageAgain
-                | TimerKind::DigestDue
-                | TimerKind::LastMemberEnded
-                | TimerKind::Alone => {
-                    let reason = self.hear(connection, EventKind::Timer { page, timer }, now)?;
-                    reason != Reason::Unreadable
-                }
-            };
-            if over {
-                connection
-                    .prepare_cached("DELETE FROM timer WHERE id = ?1 AND page = ?2 AND kind = ?3")?
-                    .execute(params![id, of, kind])?;
-            }
+            self.ring_apart(connection, *id, of, kind, now)?;
         }
         Ok(due.len())
     }
 
+    /// Rings one timer in a savepoint of its own: what goes wrong with it keeps no other from ringing, unless it is the
+    /// store's trouble.
+    fn ring_apart(
+        &mut self,
+        connection: &Connection,
+        id: i64,
+        of: &str,
+        kind: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let handed = self.handed.len();
+        connection.prepare_cached("SAVEPOINT timer")?.execute([])?;
+        if let Err(error) = self.ring_one(connection, id, of, kind, now) {
+            if Failure::of_store(&error).is_some() {
+                return Err(error);
+            }
+            tracing::error!(page.id = of, error = %chain(&error), "a timer could not ring; it rings again later");
+            connection.prepare_cached("ROLLBACK TO timer")?.execute([])?;
+            self.take_back(handed);
+            self.remember(connection);
+            connection
+                .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1")?
+                .execute([id, now.plus(RING_AGAIN).as_millis()])?;
+        }
+        connection.prepare_cached("RELEASE timer")?.execute([])?;
+        Ok(())
+    }
+
+    fn ring_one(
+        &mut self,
+        connection: &Connection,
+        id: i64,
+        of: &str,
+        kind: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // One that rang before it may have removed it, and its number may be another's by now.
+        let still_there = connection
+            .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1 AND page = ?3 AND kind = ?4")?
+            .execute(params![id, now.plus(RING_AGAIN).as_millis(), of, kind])?;
+        if still_there == 0 {
+            return Ok(());
+        }
+        let Ok(timer) = serde_json::from_str::<TimerKind>(kind) else {
+            tracing::error!(page.id = of, "a stored timer cannot be read by this version; it rings again later");
+            return Ok(());
+        };
+        // What people did to a digest reaches its members before their end reaches it: they may live again.
+        if timer == TimerKind::LastMemberEnded && spreads(connection, of)? {
+            connection
+                .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1")?
+                .execute(params![id, now.as_millis()])?;
+            self.nudge = true;
+            return Ok(());
+        }
+        let page = ExternalId::stored(of.to_owned());
+        let over = match timer {
+            TimerKind::ToMembers { change, beyond } => {
+                self.spread(connection, id, &page, &change, beyond.as_ref(), now)?
+            }
+            TimerKind::GraceEnded
+            | TimerKind::TimeToLive
+            | TimerKind::PageAgain
+            | TimerKind::DigestDue
+            | TimerKind::LastMemberEnded
+            | TimerKind::Alone => {
+                let reason = self.hear(connection, EventKind::Timer { page, timer }, now)?;
+                reason != Reason::Unreadable
+            }
+        };
+        if over {
+            connection
+                .prepare_cached("DELETE FROM timer WHERE id = ?1 AND page = ?2 AND kind = ?3")?
+                .execute(params![id, of, kind])?;
+        }
+        Ok(())
+    }
+
     /// An event of our own making.
     fn hear(&mut self, connection: &Connection, kind: EventKind, now: Timestamp) -> Result<Reason, StoreError> {
-        let event = Event { id: EventId::new(Uuid::now_v7()), received_at: now, kind };
-        let heard = Heard { side: Side::Azure, source: "timer", repeat_key: None, headers: "{}", body: &[] };
-        self.judge_and_write(connection, event, &heard, now)
+        let mut event = Event { id: EventId::new(Uuid::now_v7()), received_at: now, kind };
+        let heard =
+            Heard { side: Side::Azure, source: "timer", repeat_key: None, thread_key: None, headers: "{}", body: &[] };
+        self.judge_and_write(connection, &mut event, &heard, now)
     }
 
     /// A change of a digest reaches the next few of its members. True: it has reached all.
@@ -90,6 +133,8 @@ impl Writer {
         let members = digests::members_beyond(connection, &key, beyond)?;
         let Some((last, _)) = members.last().cloned() else { return Ok(true) };
         for (page, team) in members {
+            // One that cannot be read keeps the change from no other.
+            let Some(team) = team else { continue };
             self.hear(connection, EventKind::Signl4 { team, page, change: change.clone() }, now)?;
         }
         let next = TimerKind::ToMembers { change: Box::new(change.clone()), beyond: Some(last) };
@@ -105,9 +150,10 @@ impl Writer {
 
 /// Whether a change of the digest has not reached all its members.
 fn spreads(connection: &Connection, digest: &str) -> Result<bool, StoreError> {
+    let number = numbers::of_page(connection, &ExternalId::stored(digest.to_owned()))?.map(|(number, _)| number);
     let kinds: Vec<String> = connection
-        .prepare_cached("SELECT kind FROM timer WHERE page = ?1")?
-        .query_map([digest], |row| row.get(0))?
+        .prepare_cached("SELECT kind FROM timer WHERE alert_id = ?1 AND page = ?2")?
+        .query_map(params![number, digest], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let changes = |kind: &String| matches!(serde_json::from_str(kind), Ok(TimerKind::ToMembers { .. }));
     Ok(kinds.iter().any(changes))

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::answer::{Answer, chain};
+use super::answer::{Done, chain};
 use super::care::Care;
 use super::claim::{self, LEASE};
 use super::file::OpenFile;
@@ -18,7 +18,7 @@ use super::operate;
 use super::rows::{self, EventFields, state};
 use super::slots::Place;
 use super::trouble::Failure;
-use super::{Command, Duties, Finish, Incoming, Receipt, Recorded, Slots, StoreError, Waiting, polls, retention};
+use super::{Arrival, Command, Duties, Finish, Receipt, Recorded, Slots, StoreError, Waiting, polls, retention};
 use super::{clock_jump, digests};
 use crate::clock::Clock;
 use crate::domain::after::Next;
@@ -43,7 +43,7 @@ pub(super) struct Writer {
     load: Arc<Load>,
     leased_out: UnboundedSender<Vec<Delivery>>,
     /// Leased with this batch's commit; handed over after it.
-    handed: Vec<Delivery>,
+    pub(super) handed: Vec<Delivery>,
     waiting: Arc<Waiting>,
     care: Care,
     /// The latest time there was.
@@ -52,11 +52,20 @@ pub(super) struct Writer {
     pub(super) nudge: bool,
 }
 
+/// Whether each command runs in a savepoint of its own, which costs a copy of every page that it touches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Apart {
+    No,
+    Yes,
+}
+
 /// Where an event came from, and what of it is kept.
 pub(super) struct Heard<'a> {
     pub(super) side: Side,
     pub(super) source: &'a str,
     pub(super) repeat_key: Option<&'a str>,
+    /// Of the thread that its alert may belong to.
+    pub(super) thread_key: Option<&'a str>,
     pub(super) headers: &'a str,
     pub(super) body: &'a [u8],
 }
@@ -76,12 +85,14 @@ pub(super) fn spawn(
     let latest = clock_jump::latest(&opened.connection).map_err(std::io::Error::other)?;
     std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
         let OpenFile { mut connection, lock, path, condition, .. } = opened;
-        let care = Care::new(path, condition);
+        let mut care = Care::new(path, condition);
+        care.take_over(&mut connection);
         let latest = latest.unwrap_or_default();
         let handed = Vec::new();
         let mut writer =
             Writer { clock, slots, duties, holds, load, leased_out, handed, waiting, care, latest, nudge: false };
         writer.run(&mut connection, &queue);
+        writer.care.let_go(&mut connection);
         // A copy of the file alone, made while nothing runs, is then a whole one.
         if let Err(error) = connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())) {
             tracing::warn!(error = %error, "the write-ahead log stays beside the store; copy both");
@@ -113,29 +124,24 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, connection: &mut Connection, batch: Vec<Command>) {
+    fn commit(&mut self, connection: &mut Connection, mut batch: Vec<Command>) {
         self.handed.clear();
         self.nudge = false;
-        let mut answers = Vec::with_capacity(batch.len());
-        let places: Vec<_> = batch.iter().map(Command::place).collect();
-        let mut batch = batch.into_iter();
-        let outcome = self.transact(connection, &mut batch, &mut answers);
+        let mut done = Vec::with_capacity(batch.len());
+        let outcome = self.transact(connection, &mut batch, &mut done);
         self.care.ended(&outcome, self.clock.now());
         // Counted until here: what is being committed is in memory too.
-        for place in places {
-            self.waiting.leave(place);
+        for command in &batch {
+            self.waiting.leave(command.place());
         }
-        let failure = outcome.err();
-        if let Some(why) = &failure {
-            for answer in &answers {
-                self.give_back(answer);
-            }
-            self.take_back(0);
-            self.remember(connection);
+        if let Err(failure) = &outcome {
+            self.undo(connection, &done);
             for command in batch {
-                command.refuse(why);
+                command.refuse(failure);
             }
-        } else if !self.handed.is_empty() {
+            return;
+        }
+        if !self.handed.is_empty() {
             let handed = std::mem::take(&mut self.handed);
             if let Err(lost) = self.leased_out.send(handed) {
                 for delivery in &lost.0 {
@@ -146,69 +152,85 @@ impl Writer {
         if self.nudge {
             self.slots.work().notify_one();
         }
-        for answer in answers {
-            answer.send(failure.as_ref());
+        for (command, done) in batch.into_iter().zip(done) {
+            command.answer(done);
         }
     }
 
-    /// One transaction over the batch. What it took from the batch has its answer, however it ends.
+    /// One transaction over the batch. What goes wrong with one command undoes nothing of the others, unless it is the
+    /// store's trouble: it is seldom, so that the batch is tried as a whole first, and then command by command.
     fn transact(
         &mut self,
         connection: &mut Connection,
-        batch: &mut impl Iterator<Item = Command>,
-        answers: &mut Vec<Answer>,
+        batch: &mut [Command],
+        done: &mut Vec<Done>,
     ) -> Result<(), Failure> {
         if self.care.ready(connection)? {
             self.remember(connection);
         }
+        if !self.run_all(connection, batch, done, Apart::No)? {
+            self.undo(connection, done);
+            done.clear();
+            self.run_all(connection, batch, done, Apart::Yes)?;
+        }
+        self.care.in_place()
+    }
+
+    /// Runs and commits all, or nothing: false, if a command failed that could have been undone alone.
+    fn run_all(
+        &mut self,
+        connection: &mut Connection,
+        batch: &mut [Command],
+        done: &mut Vec<Done>,
+        apart: Apart,
+    ) -> Result<bool, Failure> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let now = self.clock.now();
         if clock_jump::follow(&transaction, self.latest, now)? {
             self.remember(&transaction);
         }
         for command in batch {
-            self.run_apart(&transaction, command, answers)?;
+            let handed = self.handed.len();
+            if apart == Apart::Yes {
+                transaction.prepare_cached("SAVEPOINT command")?.execute([])?;
+            }
+            let one = self.run_one(&transaction, command);
+            let failed = one.failed().map(|error| (Failure::of_store(error), chain(error)));
+            done.push(one);
+            if let Some((failure, why)) = failed {
+                if let Some(failure) = failure {
+                    return Err(failure);
+                }
+                if apart == Apart::No {
+                    return Ok(false);
+                }
+                tracing::error!(error = %why, "a command of the store failed and was undone");
+                transaction.prepare_cached("ROLLBACK TO command")?.execute([])?;
+                self.take_back(handed);
+                self.remember(&transaction);
+            }
+            if apart == Apart::Yes {
+                transaction.prepare_cached("RELEASE command")?.execute([])?;
+            }
         }
         failpoint::pass(failpoint::BEFORE_COMMIT);
         transaction.commit()?;
         self.latest = now;
         failpoint::pass(failpoint::AFTER_COMMIT);
-        self.care.in_place()
+        Ok(true)
     }
 
-    /// Runs one command in a savepoint of its own: what goes wrong with it undoes nothing of the others, unless it is the
-    /// store's trouble.
-    fn run_apart(
-        &mut self,
-        transaction: &Transaction<'_>,
-        command: Command,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Failure> {
-        let handed = self.handed.len();
-        let begun = transaction.prepare_cached("SAVEPOINT command").and_then(|mut savepoint| savepoint.execute([]));
-        if let Err(error) = begun {
-            let failure = Failure::from(error);
-            command.refuse(&failure);
-            return Err(failure);
+    /// What was not committed has changed nothing in memory either.
+    fn undo(&mut self, connection: &Connection, done: &[Done]) {
+        for done in done {
+            self.give_back(done);
         }
-        let answer = self.run_one(transaction, command);
-        let failed = answer.as_ref().and_then(Answer::failed).map(|error| (Failure::of_store(error), chain(error)));
-        answers.extend(answer);
-        if let Some((failure, why)) = failed {
-            if let Some(failure) = failure {
-                return Err(failure);
-            }
-            tracing::error!(error = %why, "a command of the store failed and was undone");
-            transaction.prepare_cached("ROLLBACK TO command")?.execute([])?;
-            self.take_back(handed);
-            self.remember(transaction);
-        }
-        transaction.prepare_cached("RELEASE command")?.execute([])?;
-        Ok(())
+        self.take_back(0);
+        self.remember(connection);
     }
 
     /// What is kept in memory beside the rows, as the rows have it.
-    fn remember(&mut self, connection: &Connection) {
+    pub(super) fn remember(&mut self, connection: &Connection) {
         if let Ok(holds) = Holds::load(connection, self.slots.rests()) {
             self.holds = holds;
         }
@@ -218,79 +240,69 @@ impl Writer {
     }
 
     /// Deliveries that were to be handed over and are not: their slots are free again.
-    fn take_back(&mut self, from: usize) {
+    pub(super) fn take_back(&mut self, from: usize) {
         for delivery in self.handed.drain(from..) {
             self.slots.give_back(&Place::of(&delivery), self.clock.now());
         }
     }
 
     /// A claim that was not committed has taken no slots.
-    fn give_back(&self, answer: &Answer) {
-        if let Answer::Claim(_, Ok(claim)) = answer {
+    fn give_back(&self, done: &Done) {
+        if let Done::Claim(Ok(claim)) = done {
             for delivery in &claim.deliveries {
                 self.slots.give_back(&Place::of(delivery), self.clock.now());
             }
         }
     }
 
-    fn run_one(&mut self, transaction: &Transaction<'_>, command: Command) -> Option<Answer> {
+    fn run_one(&mut self, transaction: &Transaction<'_>, command: &mut Command) -> Done {
         let now = self.clock.now();
         match command {
-            Command::Intake(incoming, _, reply) => {
-                Some(Answer::Intake(reply, self.intake(transaction, *incoming, now)))
+            Command::Intake(arrival, ..) => Done::Intake(self.intake(transaction, arrival, now)),
+            Command::Claim { limit, .. } => {
+                Done::Claim(claim::claim(transaction, &mut self.holds, &self.slots, *limit, now))
             }
-            Command::Claim { limit, reply } => {
-                let claimed = claim::claim(transaction, &mut self.holds, &self.slots, limit, now);
-                Some(Answer::Claim(reply, claimed))
-            }
-            Command::Record(finish, reply) => Some(Answer::Record(reply, self.record(transaction, &finish, now))),
-            Command::Timers { reply } => Some(Answer::Count(reply, self.ring(transaction, now))),
-            Command::Change(change, reply) => {
+            Command::Record(finish, _) => Done::Record(self.record(transaction, finish, now)),
+            Command::Timers { .. } => Done::Count(self.ring(transaction, now)),
+            Command::Change(change, _) => {
                 self.nudge = true;
-                Some(Answer::Change(reply, operate::change(transaction, &mut self.holds, &change, now)))
+                Done::Change(operate::change(transaction, &mut self.holds, change, now))
             }
-            Command::Poll(change, reply) => Some(Answer::Poll(reply, polls::change(transaction, &change, now))),
-            Command::Retain { older_than, reply } => {
-                Some(Answer::Count(reply, retention::retain(transaction, now.minus(older_than))))
-            }
-            Command::Stop => None,
+            Command::Poll(change, _) => Done::Poll(polls::change(transaction, change, now)),
+            Command::Retain { older_than, .. } => Done::Count(retention::retain(transaction, now.minus(*older_than))),
+            Command::Stop => Done::Stopped,
         }
     }
 
-    fn intake(&mut self, connection: &Connection, incoming: Incoming, now: Timestamp) -> Result<Receipt, StoreError> {
-        polls::heard_by_webhook(connection, &incoming.kind, now)?;
-        let repeat_key = incoming.kind.repeat_key();
-        if let Some(key) = &repeat_key {
-            let earlier: Option<Uuid> = connection
-                .prepare_cached("SELECT uuid FROM event WHERE repeat_key = ?1")?
-                .query_row([key], |row| row.get(0))
-                .optional()?;
-            if let Some(uuid) = earlier {
-                return Ok(Receipt { event: EventId::new(uuid), seen_before: true, reason: Reason::Repeat });
-            }
+    fn intake(
+        &mut self,
+        connection: &Connection,
+        arrival: &mut Arrival,
+        now: Timestamp,
+    ) -> Result<Receipt, StoreError> {
+        let Arrival { event, side, source, repeat_key, thread_key, headers, body } = arrival;
+        polls::heard_by_webhook(connection, &event.kind, now)?;
+        if let Some(key) = repeat_key
+            && let Some(event) = rows::earlier(connection, &event.kind, key, now)?
+        {
+            return Ok(Receipt { event, seen_before: true, reason: Reason::Repeat });
         }
-        let uuid = Uuid::now_v7();
-        let event = Event { id: EventId::new(uuid), received_at: now, kind: incoming.kind };
-        let headers = serde_json::to_string(&incoming.headers)?;
-        let heard = Heard {
-            side: incoming.side,
-            source: &incoming.source,
-            repeat_key: repeat_key.as_deref(),
-            headers: &headers,
-            body: &incoming.body,
-        };
+        let (repeat_key, thread_key) = (repeat_key.as_deref(), thread_key.as_deref());
+        let heard = Heard { side: *side, source, repeat_key, thread_key, headers, body };
+        event.id = EventId::new(Uuid::now_v7());
+        event.received_at = now;
         let reason = self.judge_and_write(connection, event, &heard, now)?;
-        Ok(Receipt { event: EventId::new(uuid), seen_before: false, reason })
+        Ok(Receipt { event: event.id, seen_before: false, reason })
     }
 
     pub(super) fn judge_and_write(
         &mut self,
         connection: &Connection,
-        event: Event,
+        event: &mut Event,
         heard: &Heard<'_>,
         now: Timestamp,
     ) -> Result<Reason, StoreError> {
-        let (event, key, verdict) = self.judge(connection, event, now)?;
+        let (key, verdict) = self.judge(connection, event, heard.thread_key, now)?;
         let page = match &event.kind {
             EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => Some(page),
             EventKind::Azure { .. }
@@ -300,6 +312,7 @@ impl Writer {
             | EventKind::Alarm { .. }
             | EventKind::Ignored { .. } => None,
         };
+        let alert_id = rows::apply(connection, key.as_ref(), &verdict, now)?;
         let row = rows::insert_event(
             connection,
             &EventFields {
@@ -310,6 +323,7 @@ impl Writer {
                 kind: event.kind.name(),
                 reason: verdict.reason.as_str(),
                 alert: key.as_ref(),
+                alert_id,
                 page,
                 // Whom nobody was told of because a person had it in hand may be somebody's page when it is free again.
                 repeat_key: heard.repeat_key.filter(|_| verdict.reason != Reason::InHand),
@@ -317,8 +331,7 @@ impl Writer {
                 body: heard.body,
             },
         )?;
-        rows::apply(connection, key.as_ref(), &verdict, now)?;
-        self.weigh(connection, &event, &verdict, now)?;
+        self.weigh(connection, event, &verdict, now)?;
         // A finished delivery may free its lane, a timer may be the next thing that is due.
         self.nudge |= !verdict.finished.is_empty() || !verdict.timers.is_empty();
         self.owe(connection, &verdict.owed, Some(row), now)?;
@@ -341,17 +354,17 @@ impl Writer {
         }
         digests::weigh(load, verdict, now);
         self.nudge |= !verdict.left.is_empty();
-        digests::tell_of_the_last(connection, verdict, now)
+        digests::follow(connection, verdict, now)
     }
 
     /// Judges an event. A panic in there costs only this event: it is kept, and paged as one that nobody could read.
     fn judge(
         &self,
         connection: &Connection,
-        event: Event,
+        event: &mut Event,
+        thread_key: Option<&str>,
         now: Timestamp,
-    ) -> Result<(Event, Option<AlertKey>, Verdict), StoreError> {
-        let mut event = event;
+    ) -> Result<(Option<AlertKey>, Verdict), StoreError> {
         for _ in 0..2 {
             let key = match &event.kind {
                 EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => rows::alert_of(connection, page)?,
@@ -375,9 +388,9 @@ impl Writer {
                 Err(error) => return Err(error),
             };
             if known.alert.is_none()
-                && let Some(thread) = event.kind.thread_key()
+                && let Some(thread) = thread_key
             {
-                known = rows::known_of_thread(connection, &thread)?;
+                known = rows::known_of_thread(connection, thread)?;
             }
             known.load = Arc::clone(&self.load);
             if let (EventKind::Timer { timer, .. }, Some(key)) = (&event.kind, &key)
@@ -385,13 +398,13 @@ impl Writer {
             {
                 known.gathered = Some(digests::gather(connection, key)?);
             }
-            if let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| (self.duties.judge)(&known, &event, now))) {
-                return Ok((event, key, verdict));
+            if let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| (self.duties.judge)(&known, event, now))) {
+                return Ok((key, verdict));
             }
             tracing::error!(event.id = %event.id, kind = event.kind.name(), "a fault in the bridge: this event could not be judged; it is kept");
-            event.kind = without_judgement(event.kind, event.id);
+            event.kind = without_judgement(event.kind.clone(), event.id);
         }
-        Ok((event, None, nothing(Reason::Unreadable)))
+        Ok((None, nothing(Reason::Unreadable)))
     }
 
     /// Inserts deliveries; the first of a free lane, with a free slot, already leased.
@@ -485,7 +498,7 @@ impl Writer {
                     rows::apply(connection, Some(&key), &verdict, now)?;
                     digests::weigh(Arc::make_mut(&mut self.load), &verdict, now);
                     self.nudge |= !verdict.left.is_empty();
-                    digests::tell_of_the_last(connection, &verdict, now)?;
+                    digests::follow(connection, &verdict, now)?;
                     self.owe(connection, &verdict.owed, None, now)?;
                 }
                 Err(_) => {
@@ -530,6 +543,7 @@ pub(super) fn nothing(reason: Reason) -> Verdict {
         left: Vec::new(),
         thread: None,
         joined: None,
+        amended: Vec::new(),
         template_faults: Vec::new(),
     }
 }

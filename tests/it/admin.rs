@@ -48,7 +48,9 @@ async fn ready_is_200_exactly_when_an_event_can_be_stored() {
     let (status, body) = get(&town, "/readyz").await;
     assert_eq!(status, 200, "what we need for sending makes nothing unready");
     assert_eq!(body["due"], 1);
-    assert!(body["oldest_due_age_seconds"].as_u64().unwrap() >= 60, "{body}");
+    let age = body["oldest_due_age_seconds"].as_u64().unwrap();
+    assert!(age >= 60, "{body}");
+    assert!(metrics(&town).await.contains(&format!("\nbridge_oldest_due_age_seconds {age}\n")));
     assert!(body["credentials"].as_array().unwrap().iter().any(|it| it["side"] == "azure"), "{body}");
 
     let saboteur = rusqlite::Connection::open(town.folder.path().join("bridge.db")).unwrap();

@@ -12,6 +12,8 @@ use signl4_azure_bridge::simulator::scene::{AZURE_TOKEN, JANE, SIGNL4_TOKEN};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::admin::metrics;
+use crate::log::Log;
 use crate::town::{Plan, Town};
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -223,14 +225,25 @@ async fn a_foreign_subscription_pages_nobody_but_makes_one_notice_a_day() {
 
 #[tokio::test]
 async fn one_mebibyte_is_taken_and_one_byte_more_is_413() {
+    let (log, _guard) = Log::capture();
     let town = Town::new().await;
     let mebibyte = vec![b'x'; 1024 * 1024];
     assert_eq!(town.post(&town.azure_url(), mebibyte.clone()).await.status(), 200);
     let more = [mebibyte, vec![b'x']].concat();
-    assert_eq!(town.post(&town.azure_url(), more.clone()).await.status(), 413);
+    for _ in 0..2 {
+        assert_eq!(town.post(&town.azure_url(), more.clone()).await.status(), 413);
+    }
     let wrong = format!("{}/azure/contoso/wrong", town.url);
     assert_eq!(town.post(&wrong, more).await.status(), 401, "a stranger's body is not read");
     town.settle().await;
+    // The one loss there is: somebody is told.
+    let titles: Vec<String> = town.scene.signl4.alerts().into_iter().map(|page| page.title).collect();
+    let told = titles.iter().filter(|title| *title == "Bridge: a webhook was too large and is lost").count();
+    assert_eq!(told, 1, "{titles:?}");
+    let lines = log.lines("a webhook body over 1 MiB was refused and is lost");
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("ERROR")), "{lines:?}");
+    let metrics = metrics(&town).await;
+    assert!(metrics.contains("\nbridge_requests_total{endpoint=\"azure\",status=\"413\"} 2\n"), "{metrics}");
     town.close().await;
 }
 

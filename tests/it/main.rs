@@ -19,6 +19,8 @@ mod egress;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod official_clients;

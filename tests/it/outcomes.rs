@@ -122,19 +122,71 @@ async fn a_refused_raise_is_dead_and_can_be_replayed_or_dropped() {
 }
 
 #[tokio::test]
-async fn somebody_is_told_once_an_hour_of_what_a_person_must_mend() {
+async fn somebody_is_told_once_an_hour_of_pages_that_nobody_got() {
     let town = Town::new().await;
     let alarms = |town: &Town| -> Vec<String> {
         let titles = town.scene.signl4.alerts().into_iter().map(|page| page.title);
-        titles.filter(|title| title.starts_with("Bridge: ") || title.starts_with("Not paged: ")).collect()
+        titles.filter(|title| title.starts_with("Not paged: ")).collect()
     };
-    town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook).times(2));
-    town.scene.azure.fire(alert()).unwrap();
-    town.scene.azure.fire(alert()).unwrap();
+    let refuse = async |times: u32| {
+        town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook).times(times));
+        for _ in 0..times {
+            town.scene.azure.fire(alert()).unwrap();
+        }
+        town.settle().await;
+    };
+    refuse(20).await;
+    assert_eq!(town.deliveries("dead").await.len(), 20);
+    assert_eq!(alarms(&town).len(), 1, "one for all of them");
+    assert!(alarms(&town)[0].starts_with("Not paged: Sev1 "), "by its title: {:?}", alarms(&town));
+    refuse(3).await;
+    assert_eq!(alarms(&town).len(), 1, "within the hour");
+    town.after(Duration::from_hours(1)).await;
+    town.bridge.tell_of_others().await;
     town.settle().await;
-    assert_eq!(alarms(&town).len(), 2, "each page that nobody got, by its title");
-    assert!(alarms(&town).iter().all(|title| title.starts_with("Not paged: Sev1 ")), "{:?}", alarms(&town));
+    assert_eq!(alarms(&town)[1..], ["Not paged: 22 alerts"], "the rest, when the hour is over");
+    refuse(1).await;
+    assert_eq!(alarms(&town).len(), 2, "that was the one of this hour");
+    for _ in 0..2 {
+        town.after(Duration::from_hours(1)).await;
+        town.bridge.tell_of_others().await;
+        town.settle().await;
+    }
+    let after: Vec<String> = alarms(&town).split_off(2);
+    assert!(after.len() == 1 && after[0].starts_with("Not paged: Sev1 "), "{after:?}");
+    town.close().await;
+}
 
+#[tokio::test]
+async fn somebody_is_told_once_an_hour_of_changes_that_are_given_up() {
+    let town = Town::new().await;
+    let ids: Vec<String> = (0..3).map(|_| town.scene.azure.fire(alert()).unwrap()).collect();
+    town.settle().await;
+    town.scene.azure.faults().plan(Fault::status(400).on(Operation::ChangeState).times(3));
+    for id in &ids {
+        town.scene.signl4.acknowledge(&town.page(id).id, JANE, None).unwrap();
+    }
+    town.settle().await;
+    assert_eq!(town.deliveries("dead").await.len(), 3);
+    let alarms = |town: &Town| -> Vec<String> {
+        let titles = town.scene.signl4.alerts().into_iter().map(|page| page.title);
+        titles.filter(|title| title.starts_with("Bridge: ")).collect()
+    };
+    assert_eq!(alarms(&town), ["Bridge: a change is given up"]);
+    town.after(Duration::from_hours(1)).await;
+    town.bridge.tell_of_others().await;
+    town.settle().await;
+    assert_eq!(alarms(&town), ["Bridge: a change is given up", "Bridge: 2 changes are given up"]);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn somebody_is_told_once_an_hour_of_a_credential_that_azure_refuses() {
+    let town = Town::new().await;
+    let alarms = |town: &Town| -> Vec<String> {
+        let titles = town.scene.signl4.alerts().into_iter().map(|page| page.title);
+        titles.filter(|title| title.starts_with("Bridge: ")).collect()
+    };
     let id = town.scene.azure.fire(alert()).unwrap();
     town.settle().await;
     set_role(&town.scene, None);
@@ -143,9 +195,9 @@ async fn somebody_is_told_once_an_hour_of_what_a_person_must_mend() {
     for _ in 0..5 {
         town.after(Duration::from_mins(1)).await;
     }
-    assert_eq!(alarms(&town).len(), 3, "{:?}", alarms(&town));
+    assert_eq!(alarms(&town).len(), 1, "{:?}", alarms(&town));
     town.after(Duration::from_hours(1)).await;
-    assert_eq!(alarms(&town).len(), 4, "still denied an hour later: told again");
+    assert_eq!(alarms(&town).len(), 2, "still denied an hour later: told again");
     set_role(&town.scene, Some(Role::Bridge));
     town.after(Duration::from_mins(2)).await;
     town.close().await;
@@ -227,6 +279,48 @@ async fn azure_that_denies_gets_its_changes_once_it_allows() {
     set_role(&town.scene, Some(Role::Bridge));
     town.after(Duration::from_mins(2)).await;
     assert_eq!(town.azure_state(&id), AlertState::Acknowledged);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_conflict_in_azure_is_waited_out_for_days_and_holds_up_no_other_alert() {
+    let town = Town::new().await;
+    let ids: Vec<String> = (0..6).map(|_| town.scene.azure.fire(alert()).unwrap()).collect();
+    town.settle().await;
+    let (free, busy) = ids.split_last().unwrap();
+    for id in busy {
+        town.scene.azure.faults().plan(Fault::status(409).on(Operation::ChangeState).on_path(id).always());
+        town.scene.signl4.acknowledge(&town.page(id).id, JANE, None).unwrap();
+    }
+    for _ in 0..200 {
+        town.after(Duration::from_hours(1)).await;
+    }
+    assert_eq!(town.deliveries("dead").await.len(), 0, "not before the alert's 30 days end");
+    assert_eq!(town.bridge.store.holds().await.unwrap(), [], "Azure answers: it is not out of reach");
+    town.scene.signl4.acknowledge(&town.page(free).id, JANE, None).unwrap();
+    town.settle().await;
+    assert_eq!(town.azure_state(free), AlertState::Acknowledged);
+    town.scene.azure.faults().clear();
+    town.after(Duration::from_mins(10)).await;
+    for id in busy {
+        assert_eq!(town.azure_state(id), AlertState::Acknowledged);
+    }
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_busy_rest_interface_holds_up_no_page() {
+    let town = Town::new().await;
+    let id = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.scene.signl4.faults().plan(Fault::throttled(RetryAfter::Seconds(200)).on_path("/api/v2/").always());
+    town.scene.azure.set_state(&id, AlertState::Acknowledged, "someone@example.com", "").unwrap();
+    town.poll_after(Duration::from_mins(1)).await;
+    let other = town.scene.azure.fire(alert()).unwrap();
+    town.settle().await;
+    town.page(&other);
+    town.scene.signl4.faults().clear();
+    town.after(Duration::from_mins(10)).await;
     town.close().await;
 }
 

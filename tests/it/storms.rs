@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Metric};
+use signl4_azure_bridge::simulator::calls::Operation;
+use signl4_azure_bridge::simulator::faults::Fault;
 use signl4_azure_bridge::simulator::scene::JANE;
 use signl4_azure_bridge::simulator::signl4::{Alert as Signl, AlertStatus, Scenario};
+use signl4_azure_bridge::store::{Change, Changed};
 
 use crate::town::{Plan, Town};
 
@@ -91,6 +94,23 @@ async fn a_storm_is_three_pages_and_a_digest_that_stands_for_the_rest() {
     town.scene.azure.resolve(last).unwrap();
     town.settle().await;
     assert_eq!(digest(&town).status, AlertStatus::Closed, "its last member ended");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_digest_names_the_worst_and_of_these_the_first() {
+    let town = town(URGENT).await;
+    let mut resources = Vec::new();
+    for number in 0..12 {
+        town.scene.azure.fire(alert(number).severity(u8::from(number != 11))).unwrap();
+        town.after(Duration::from_secs(1)).await;
+        resources.push(format!("vm-{number}"));
+    }
+    town.after(MINUTE).await;
+    let page = digest(&town);
+    let named: Vec<&str> = page.text.lines().filter_map(|line| line.split_once(" on ")).map(|(_, vm)| vm).collect();
+    let worst = ["vm-11"].into_iter().chain(resources.iter().skip(3).take(8).map(String::as_str));
+    assert_eq!(named, worst.collect::<Vec<_>>(), "{}", page.text);
     town.close().await;
 }
 
@@ -186,5 +206,109 @@ async fn a_test_notification_pages_in_the_midst_of_a_storm() {
     let tests = town.scene.signl4.alerts().into_iter().filter(|page| page.title.starts_with("[Test]")).count();
     assert_eq!(tests, 1);
     town.after(MINUTE).await;
+    town.close().await;
+}
+
+/// Five alerts of different matters, three of which have pages of their own and two a digest that SIGNL4 refuses: the two.
+async fn refused(town: &Town) -> Vec<String> {
+    let ids: Vec<String> = (0..5).map(|number| town.scene.azure.fire(alert(number)).unwrap()).collect();
+    town.settle().await;
+    town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook));
+    town.after(MINUTE).await;
+    assert_eq!(digests(town).len(), 0);
+    joined(town, &ids)
+}
+
+async fn replay(town: &Town, force: bool) -> Changed {
+    let dead = town.deliveries("dead").await.remove(0).id;
+    let changed = town.bridge.store.change(Change::Replay { id: dead, force }).await.unwrap();
+    town.settle().await;
+    changed
+}
+
+const COUNTING: &str = "[[route]]\nname = \"all\"\nteam = \"ops\"\nquiet_period = \"2h\"\n";
+
+#[tokio::test]
+async fn nothing_joins_a_page_whose_digest_nobody_got() {
+    for drops in [false, true] {
+        let town = town(COUNTING).await;
+        let members = refused(&town).await;
+        assert_eq!(members.len(), 2);
+        if drops {
+            let dead = town.deliveries("dead").await.remove(0).id;
+            town.bridge.store.change(Change::Drop(dead)).await.unwrap();
+        }
+        town.after(MINUTE * 5).await;
+        // The same rule and machine again, as Azure does it: another alert of the same matter.
+        let again: Vec<String> =
+            [3, 4].into_iter().map(|number| town.scene.azure.fire(alert(number)).unwrap()).collect();
+        town.settle().await;
+        for id in &again {
+            assert_eq!(town.page(id).status, AlertStatus::Open, "nobody had a page of it (dropped: {drops})");
+        }
+        assert!(town.bridge.store.audit(town.clock.now()).await.unwrap().is_empty());
+        town.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_replayed_digest_shows_again_what_still_fires_and_has_no_page_since() {
+    let town = town(URGENT).await;
+    let ids: Vec<String> = (0..7).map(|number| town.scene.azure.fire(alert(number)).unwrap()).collect();
+    town.settle().await;
+    town.scene.signl4.faults().plan(Fault::status(400).on(Operation::Webhook));
+    town.after(MINUTE).await;
+    let members = joined(&town, &ids);
+    assert_eq!(members.len(), 4);
+    let (over, fires) = members.split_first().unwrap();
+    town.scene.azure.resolve(over).unwrap();
+    town.after(MINUTE).await;
+    assert_eq!(replay(&town, false).await, Changed::Done);
+    let page = digest(&town);
+    assert!(page.title.starts_with("3 alerts"), "{}", page.title);
+    town.scene.signl4.acknowledge(&page.id, JANE, None).unwrap();
+    town.settle().await;
+    assert_eq!(states(&town, fires), [AlertState::Acknowledged]);
+    for id in fires {
+        town.scene.azure.resolve(id).unwrap();
+    }
+    town.settle().await;
+    assert_eq!(digest(&town).status, AlertStatus::Closed, "its last member ended");
+    assert!(town.bridge.store.audit(town.clock.now()).await.unwrap().is_empty());
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_digest_of_which_nothing_fires_any_more_is_replayed_only_by_force() {
+    let town = town(URGENT).await;
+    let members = refused(&town).await;
+    for id in &members {
+        town.scene.azure.resolve(id).unwrap();
+    }
+    town.after(MINUTE).await;
+    assert_eq!(replay(&town, false).await, Changed::Not { state: "resolved" });
+    assert_eq!(digests(&town).len(), 0);
+    assert_eq!(replay(&town, true).await, Changed::Done);
+    assert_eq!(digest(&town).status, AlertStatus::Open);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_member_that_cannot_be_read_keeps_a_change_from_no_other() {
+    let town = town(URGENT).await;
+    let ids = fire(&town, 7).await;
+    town.after(MINUTE).await;
+    let members = joined(&town, &ids);
+    let other = rusqlite::Connection::open(town.folder.path().join("bridge.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    let mut sorted = members.clone();
+    sorted.sort();
+    let (unreadable, readable) = sorted.split_first().unwrap();
+    let sql = "UPDATE page SET state = json_remove(state, '$.policy') WHERE id LIKE ?1";
+    assert_eq!(other.execute(sql, [format!("%{unreadable}")]).unwrap(), 1);
+    town.scene.signl4.acknowledge(&digest(&town).id, JANE, None).unwrap();
+    town.settle().await;
+    assert_eq!(states(&town, readable), [AlertState::Acknowledged]);
+    assert_eq!(town.azure_state(unreadable), AlertState::New);
     town.close().await;
 }

@@ -145,6 +145,29 @@ async fn the_heartbeat_is_silent_when_an_outage_lasts_and_when_nothing_can_be_st
     town.close().await;
 }
 
+#[tokio::test]
+async fn the_heartbeat_is_silent_while_polls_fail_and_comes_again() {
+    let monitor = Monitor::start().await;
+    let town = monitor.town().await;
+    town.poll().await;
+    assert_eq!(minute(&town, &monitor).await.1, "beats");
+    town.scene.azure.faults().plan(Fault::status(500).on(Operation::ListAlerts).always());
+    let mut said = Vec::new();
+    for _ in 0..8 {
+        town.poll_after(Duration::from_secs(30)).await;
+        town.bridge.reconciler.step().await;
+        said.push(minute(&town, &monitor).await.1);
+    }
+    assert_eq!(said[0], "beats", "it may pass");
+    let silent = said.last().unwrap();
+    assert!(silent.starts_with("silent because polling fails since 2026-11-24T03:0"), "{said:?}");
+    let before = monitor.count();
+    town.scene.azure.faults().clear();
+    town.poll_after(Duration::from_mins(5)).await;
+    assert_eq!(minute(&town, &monitor).await, (before + 1, "beats".to_owned()));
+    town.close().await;
+}
+
 fn set_back(town: &Town, by: Duration) {
     let Clock::Manual(millis) = &town.clock else { panic!("a clock that is moved by hand") };
     millis.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
@@ -191,14 +214,39 @@ fn alarms(town: &Town, team: &str) -> Vec<String> {
     of_team.map(|page| page.title).filter(|title| title.starts_with("Bridge: ")).collect()
 }
 
-#[tokio::test]
-async fn a_destination_that_stays_out_of_reach_is_told_each_hour_to_a_team_of_another_account() {
+/// Alarms go to a team of another account; the team's id in SIGNL4.
+async fn with_another_account() -> (Town, String) {
     let edit = |toml: String| {
         let base_url = toml.lines().find(|line| line.starts_with("base_url")).unwrap().to_owned();
         format!("[alarm]\nteam = \"platform\"\n\n{toml}[signl4.platform]\nsecret = \"platformsecret1\"\n{base_url}\n")
     };
     let town = Town::with(Plan { edit, ..Plan::default() }).await;
     let platform = town.scene.signl4.add_team("platform", "platformsecret1");
+    (town, platform)
+}
+
+#[tokio::test]
+async fn a_team_that_refuses_its_secret_is_told_each_hour_to_a_team_of_another_account() {
+    let (town, platform) = with_another_account().await;
+    town.scene.signl4.rotate_secret(TEAM, "rotated");
+    for _ in 0..3 {
+        town.scene.azure.fire(alert()).unwrap();
+    }
+    for _ in 0..5 {
+        town.after(Duration::from_mins(1)).await;
+    }
+    let refuses = "Bridge: SIGNL4 refuses [signl4.ops]: its pages wait";
+    assert_eq!(alarms(&town, &platform), [refuses], "once, however many pages wait");
+    town.after(Duration::from_hours(1)).await;
+    assert_eq!(alarms(&town, &platform), [refuses; 2]);
+    town.scene.signl4.rotate_secret(TEAM, TEAM_SECRET);
+    town.after(Duration::from_mins(2)).await;
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_destination_that_stays_out_of_reach_is_told_each_hour_to_a_team_of_another_account() {
+    let (town, platform) = with_another_account().await;
     let fault = Fault::status(503).on(Operation::Webhook).on_path(TEAM_SECRET).always();
     town.scene.signl4.faults().plan(fault);
     town.scene.azure.fire(alert()).unwrap();

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use signl4_azure_bridge::app::Options;
+use signl4_azure_bridge::egress::Limits;
 use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Metric};
 use signl4_azure_bridge::simulator::calls::Operation;
-use signl4_azure_bridge::simulator::faults::{Door, Fault};
+use signl4_azure_bridge::simulator::faults::{Action, Door, Fault};
 use signl4_azure_bridge::simulator::scene::{JANE, SUBSCRIPTION};
 use signl4_azure_bridge::simulator::signl4::AlertStatus;
 use signl4_azure_bridge::store::{Change, Changed};
@@ -131,6 +133,47 @@ async fn a_late_page_asks_azure_first_and_says_how_late_it_is() {
     let open = town.bridge.store.open_pages(10).await.unwrap();
     assert_eq!(open.len(), 2, "{open:?}");
     town.scene.connect(&town.url);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_late_page_goes_out_where_azure_says_no_more_than_before_the_alert_fired_anew() {
+    let town = Town::new().await;
+    town.scene.signl4.faults().set_door(Door::Refused).await;
+    let id = fire(&town, "vm-a").await;
+    town.after(MINUTE).await;
+    town.scene.azure.set_state(&id, AlertState::Acknowledged, "Jane", "").unwrap();
+    town.clock.advance(MINUTE);
+    let mut body = town.scene.azure.webhook_body(&id).unwrap();
+    body["data"]["essentials"]["firedDateTime"] = town.clock.now().to_string().into();
+    town.scene.azure.send_body(&body);
+    town.scene.azure.take_calls();
+    town.after(MINUTE * 20).await;
+    town.scene.signl4.faults().set_door(Door::Open).await;
+    town.after(MINUTE).await;
+    let title = town.page(&id).title;
+    assert!(title.starts_with("[delayed 2"), "{title}");
+    let asked = town.scene.azure.read(|state| state.calls_of(Operation::GetAlert).count());
+    assert_eq!(asked, 1, "it asked once");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_late_page_goes_out_where_azure_does_not_answer() {
+    // Nothing else ends a call that hangs.
+    let limits = Limits { total: HOUR * 24, ..Plan::default().options.limits };
+    let town = Town::with(Plan { options: Options { limits, ..Plan::default().options }, ..Plan::default() }).await;
+    town.scene.signl4.faults().set_door(Door::Refused).await;
+    let id = fire(&town, "vm-a").await;
+    town.after(MINUTE * 22).await;
+    town.scene.signl4.faults().set_door(Door::Open).await;
+    town.scene.azure.faults().plan(Fault::new(Action::Hang).on(Operation::GetAlert).always());
+    town.scene.azure.take_calls();
+    town.after(MINUTE).await;
+    let title = town.page(&id).title;
+    assert!(title.starts_with("[delayed 2"), "{title}");
+    assert_eq!(town.scene.azure.read(|state| state.calls_of(Operation::GetAlert).count()), 1, "Azure was asked");
+    town.scene.azure.faults().clear();
     town.close().await;
 }
 

@@ -135,7 +135,8 @@ impl ManagedIdentity {
             return Err(self.failed(answer, machine));
         }
         let nothing = || TokenError::Transient { why: "the identity endpoint's answer is not a token".to_owned() };
-        let value = lenient::read(&answer.body).map_err(|_| nothing())?;
+        let text = lenient::utf8(&answer.body);
+        let value = lenient::read(&text).map_err(|_| nothing())?;
         let body = Object::of(&value).filter(|_| answer.whole).ok_or_else(nothing)?;
         let seconds = |name: &str| body.whole_number(name).and_then(|number| u64::try_from(number).ok());
         let token = body.whole_text("access_token").filter(|token| !token.is_empty()).ok_or_else(nothing)?;
@@ -163,7 +164,8 @@ impl ManagedIdentity {
             Identity::ObjectId(id) => (id, &["object_id"]),
             Identity::ResourceId(id) => (id, &["msi_res_id", "mi_res_id"]),
         };
-        let value = if answer.status == 200 { lenient::read(&answer.body).ok() } else { return Ok(()) };
+        let text = lenient::utf8(&answer.body);
+        let value = if answer.status == 200 { lenient::read(&text).ok() } else { return Ok(()) };
         let given = value.as_ref().and_then(Object::of).and_then(|body| body.first_text(names));
         if given.is_some_and(|given| given.eq_ignore_ascii_case(wanted)) {
             return Ok(());
@@ -178,7 +180,8 @@ impl ManagedIdentity {
 
     fn failed(&self, answer: &Answer, machine: &str) -> TokenError {
         let status = answer.status;
-        let value = lenient::read(&answer.body).ok();
+        let text = lenient::utf8(&answer.body);
+        let value = lenient::read(&text).ok();
         let error = value.as_ref().and_then(Object::of).and_then(|body| body.first_text(&["error", "code"]));
         let named = error.map(|error| code(&error)).filter(|error| !error.is_empty());
         let after = retry_after(&answer.headers, self.clock.now());

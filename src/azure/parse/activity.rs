@@ -1,10 +1,8 @@
 //! Contexts that are an event of the activity log: administrative and its kin, service health, resource health.
 
-use serde_json::Value;
-
 use super::html;
 use crate::domain::event::Detail;
-use crate::lenient::{Object, cut};
+use crate::lenient::{Json, Object, cut};
 
 /// Properties that repeat what stands elsewhere, or that tell a person nothing.
 const NOISE: [&str; 15] = [
@@ -131,7 +129,7 @@ pub(super) fn resource_health(event: &Object<'_>) -> Detail {
         title: properties.text("title"),
         details: properties
             .value("details")
-            .and_then(Value::as_str)
+            .and_then(Json::as_str)
             .map(html::to_text)
             .filter(|details| !details.is_empty() && !details.eq_ignore_ascii_case("null")),
         current: properties.text("currentHealthStatus"),

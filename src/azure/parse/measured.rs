@@ -1,8 +1,7 @@
 //! Contexts that compare a measured value with a threshold: metric alerts, and log alerts of all generations.
 
 use crate::domain::event::{Criterion, Detail};
-use crate::lenient::{self, Object, cut};
-use serde_json::Value;
+use crate::lenient::{self, Json, Object, cut};
 
 /// A query is cut: the link to its results is worth more than its end.
 const QUERY_CHARS: usize = 1_024;
@@ -80,7 +79,7 @@ fn dimensions(object: &Object<'_>, name: &str) -> Vec<(String, String)> {
 
 /// The `event` of a simple log alert: a list of rows, each a list of names and values.
 fn simple_rows(line: &Object<'_>) -> Vec<Vec<(String, String)>> {
-    let named = |row: &[Value]| -> Vec<(String, String)> {
+    let named = |row: &[Json<'_>]| -> Vec<(String, String)> {
         row.iter()
             .filter_map(lenient::pair)
             .filter(|(_, value)| !value.is_empty())
@@ -90,8 +89,8 @@ fn simple_rows(line: &Object<'_>) -> Vec<Vec<(String, String)>> {
     };
     let rows = line.list("event");
     // A single row may come without the list around it.
-    let flat: Vec<Value> = rows.iter().filter(|row| row.is_object()).map(|row| row.clone().into_owned()).collect();
-    let nested = rows.iter().filter_map(|row| row.as_array()).map(|row| named(row));
+    let flat: Vec<Json<'_>> = rows.iter().filter(|row| row.is_object()).map(|row| row.clone().into_owned()).collect();
+    let nested = rows.iter().filter_map(|row| row.as_array()).map(named);
     nested.chain([named(&flat)]).filter(|row| !row.is_empty()).take(ROWS).collect()
 }
 
@@ -167,8 +166,8 @@ fn table(object: &Object<'_>) -> Vec<Vec<(String, String)>> {
     let columns = table.list("columns");
     let columns: Vec<Option<String>> =
         columns.iter().map(|column| Object::of(column).and_then(|column| column.text("name"))).collect();
-    let named = |row: &Value| -> Vec<(String, String)> {
-        let cells = row.as_array().map(Vec::as_slice).unwrap_or_default();
+    let named = |row: &Json<'_>| -> Vec<(String, String)> {
+        let cells = row.as_array().unwrap_or_default();
         columns.iter().zip(cells).filter_map(|(name, cell)| Some((name.clone()?, lenient::text(cell)?))).collect()
     };
     table.list("rows").iter().take(ROWS_READ).map(|row| named(row)).collect()

@@ -9,26 +9,28 @@ use crate::azure::parse::{notification_of, subscription_of};
 use crate::domain::delivery::AzureState;
 use crate::domain::id::digest;
 use crate::domain::reading::{Reading, rule_names};
-use crate::lenient::{self, Object};
+use crate::lenient::{self, Json, Object};
 
 /// `None` if the body is no list.
 pub(super) fn list(body: &[u8], arm: &str) -> Option<Listed> {
-    let mut value = lenient::read(body).ok()?;
-    let entries = std::mem::take(value.get_mut("value")?.as_array_mut()?);
+    let text = lenient::utf8(body);
+    let value = lenient::read(&text).ok()?;
+    let root = Object::of(&value)?;
+    let entries = root.value("value")?.as_array()?;
     let count = entries.len();
     let readings: Vec<Listing> = entries
-        .into_iter()
-        .filter_map(|entry| Some(Listing { reading: reading(&entry)?, body: entry.to_string() }))
+        .iter()
+        .filter_map(|entry| Some(Listing { reading: reading(entry)?, body: serde_json::to_string(entry).ok()? }))
         .collect();
-    let link = value.get("nextLink").and_then(Value::as_str);
+    let link = root.value("nextLink").and_then(Json::as_str);
     Some(Listed { unreadable: count.saturating_sub(readings.len()), readings, next: follow::next(link, arm) })
 }
 
 pub(super) fn alert(body: &[u8]) -> Option<Reading> {
-    reading(&lenient::read(body).ok()?)
+    reading(&lenient::read(&lenient::utf8(body)).ok()?)
 }
 
-fn reading(entry: &Value) -> Option<Reading> {
+fn reading(entry: &Json<'_>) -> Option<Reading> {
     let root = Object::of(entry)?;
     let properties = root.object("properties");
     let essentials = properties.object("essentials");
@@ -61,8 +63,8 @@ fn reading(entry: &Value) -> Option<Reading> {
         "alertContext": context(&properties),
         "customProperties": properties.value("customProperties"),
     });
-    let mut notification = notification_of(&Object::of(&about)?)?;
-    notification.digest = digest(entry.to_string().as_bytes());
+    let mut notification = notification_of(&Object::of(&Json::from(&about))?)?;
+    notification.digest = digest(&serde_json::to_vec(entry).ok()?);
     let mut rules = rule_names(&notification);
     // The rule has a name of its own where the entry's name is something else.
     if let (Some(subscription), Some(name)) = (notification.id.subscription(), alert_rule.as_deref().and_then(named)) {
@@ -84,8 +86,9 @@ fn reading(entry: &Value) -> Option<Reading> {
 /// Azure Resource Graph has it one level deeper, and perhaps the list, too.
 fn context(properties: &Object<'_>) -> Option<Value> {
     let context = properties.value("context")?;
-    let inner = Object::of(context)?.value("context").filter(|inner| inner.is_object()).cloned();
-    Some(inner.unwrap_or_else(|| context.clone()))
+    let outer = Object::of(context)?;
+    let inner = outer.value("context").filter(|inner| inner.is_object());
+    serde_json::to_value(inner.unwrap_or(context)).ok()
 }
 
 fn named(rule: &str) -> Option<String> {

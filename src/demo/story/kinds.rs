@@ -9,6 +9,7 @@ use super::{OPS, Story};
 use crate::demo::DemoError;
 use crate::demo::agree::Part;
 use crate::demo::narrate::{Who, span};
+use crate::domain::timestamp::Timestamp;
 use crate::simulator::azure::{AlertSpec, Log, MonitorCondition};
 use crate::simulator::scene::SUBSCRIPTION;
 use crate::simulator::signl4::{self, AlertStatus};
@@ -65,8 +66,7 @@ impl Story<'_, '_, '_> {
         self.tell
             .say(Who::Azure, "fires two more: the service issue is resolved, and the\ndatabase is available again")?;
         for (kind, body) in ENDINGS {
-            let fixture = fixture(body)?;
-            self.send(&fixture).await?;
+            self.send(&fixture(body, self.stage.clock().now())?).await?;
             let page = open.iter().find(|(opened, _)| *opened == kind).map(|(_, page)| page);
             if let Some(page) = page {
                 self.stage.page_is(page, AlertStatus::Closed).await?;
@@ -91,9 +91,9 @@ impl Story<'_, '_, '_> {
         slowest: &mut Duration,
     ) -> Result<signl4::Alert, DemoError> {
         let before = self.stage.scene.signl4.read(page_ids);
-        let fired_at = crate::clock::Clock::System.now();
+        let fired_at = self.stage.clock().now();
         let alert = if let Some(body) = body {
-            self.send(&fixture(body)?).await?
+            self.send(&fixture(body, fired_at)?).await?
         } else {
             self.stage.scene.azure.fire_test();
             None
@@ -110,7 +110,7 @@ impl Story<'_, '_, '_> {
             over: false,
         });
         self.tell.screen_row(kind, &page.title)?;
-        self.tell.pause(0.45).await;
+        self.tell.pause(0.3).await;
         Ok(page)
     }
 
@@ -135,11 +135,32 @@ impl Story<'_, '_, '_> {
     }
 }
 
-fn fixture(text: &str) -> Result<Value, DemoError> {
-    serde_json::from_str(&text.replace(FIXTURES, SUBSCRIPTION))
-        .map_err(|error| DemoError::Unexpected(format!("an example is no JSON: {error}")))
+/// The body as if it fired now: to a poll that lists the alert with another time it would be another firing.
+fn fixture(text: &str, now: Timestamp) -> Result<Value, DemoError> {
+    let mut body: Value = serde_json::from_str(&text.replace(FIXTURES, SUBSCRIPTION))
+        .map_err(|error| DemoError::Unexpected(format!("an example is no JSON: {error}")))?;
+    if let Some(fired_at) = body.pointer_mut("/data/essentials/firedDateTime") {
+        *fired_at = Value::from(now.to_string());
+    }
+    Ok(body)
 }
 
 fn page_ids(state: &signl4::State) -> BTreeSet<String> {
     state.alerts.iter().map(|page| page.id.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_fire_now_and_in_the_simulated_subscription() {
+        let now = Timestamp::parse("2026-12-01T22:00:00Z").unwrap();
+        for (kind, text) in KINDS.into_iter().chain(ENDINGS) {
+            let body = fixture(text, now).unwrap();
+            let fired_at = body.pointer("/data/essentials/firedDateTime").and_then(Value::as_str);
+            assert!(fired_at.is_none_or(|fired_at| fired_at == "2026-12-01T22:00:00Z"), "{kind}");
+            assert!(!body.to_string().contains(FIXTURES), "{kind}");
+        }
+    }
 }

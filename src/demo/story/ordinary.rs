@@ -17,7 +17,7 @@ impl Story<'_, '_, '_> {
         let alert = self.fire(spec, 1).await?;
         self.paged_by_route(&alert).await?;
         let page = self.rings(&alert, OPS, Shown::Whole).await?;
-        self.tell.pause(2.5).await;
+        self.tell.pause(2.0).await;
         self.jane_acknowledges(&alert, &page, Some("on it")).await?;
         self.tell.pause(1.2).await;
         let note = "two more instances are up";
@@ -27,13 +27,13 @@ impl Story<'_, '_, '_> {
         let text =
             format!("has the comment, {} later:\n\"{}\"", span(comment.at.since(annotation.at)), comment.comments);
         self.tell.say(Who::Azure, &text)?;
-        self.tell.pause(1.2).await;
+        self.tell.pause(1.0).await;
         self.tell.say(Who::Phone, &format!("{JANE} closes it"))?;
         let closed = self.stage.scene.signl4.close(&page.id, JANE, None)?;
         let change = self.stage.azure_is(&alert, AlertState::Closed).await?;
         let text = format!("is Closed, {} later:\n\"{}\"", span(change.at.since(closed.modified_at)), change.comments);
         self.tell.say(Who::Azure, &text)?;
-        self.tell.pause(1.5).await;
+        self.tell.pause(1.2).await;
         Ok(())
     }
 
@@ -48,13 +48,13 @@ impl Story<'_, '_, '_> {
         let alert = self.fire(AlertSpec::log("Failed payments", "log-shop", log), 1).await?;
         self.paged_by_route(&alert).await?;
         let page = self.rings(&alert, PAYMENTS, Shown::Whole).await?;
-        self.tell.pause(1.5).await;
+        self.tell.pause(1.2).await;
         self.resolve(&alert, "resolves it: payments succeed again").await?;
         let ended = self.stage.page_is(&page, AlertStatus::Closed).await?;
         let resolved_at = self.stage.scene.azure.alert(&alert).and_then(|alert| alert.resolved_at);
         let late = resolved_at.map_or_else(String::new, |at| format!(", {} later", span(ended.modified_at.since(at))));
         self.tell.say(Who::Phone, &format!("the page ends by itself{late}"))?;
-        self.tell.pause(1.5).await;
+        self.tell.pause(1.2).await;
         Ok(())
     }
 
@@ -82,7 +82,7 @@ impl Story<'_, '_, '_> {
         if self.stage.pages_of(&peak) > 0 {
             return Err(DemoError::Unexpected("the peak on vm-web-2 was paged".to_owned()));
         }
-        self.tell.pause(1.5).await;
+        self.tell.pause(1.2).await;
         Ok(())
     }
 

@@ -28,7 +28,7 @@ impl Story<'_, '_, '_> {
         });
         self.tell.say(Who::Bridge, "keeps it and pages the fallback team: an answer of 400 would\nlose it for ever")?;
         self.tell.page(OPS, &page, Shown::Locked)?;
-        self.tell.pause(1.5).await;
+        self.tell.pause(1.2).await;
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Story<'_, '_, '_> {
             Who::Bridge,
             "paged what still fires; search was over during the outage, and\nnobody was woken for it",
         )?;
-        self.tell.pause(1.5).await;
+        self.tell.pause(1.2).await;
         self.jane_acknowledges(&lasting, &page, None).await?;
         self.tell.pause(1.0).await;
         Ok(())
@@ -96,7 +96,7 @@ impl Story<'_, '_, '_> {
         self.stage.stored(&missed, MonitorCondition::Fired).await?;
         let fired_at = self.stage.scene.azure.alert(&missed).map(|alert| alert.fired_at);
         let late = fired_at.map_or_else(String::new, |at| {
-            format!(", {} after the alert fired", span(crate::clock::Clock::System.now().since(at)))
+            format!(", {} after the alert fired", span(self.stage.clock().now().since(at)))
         });
         self.tell.say(Who::Azure, &format!("delivers at its next try{late}"))?;
         Ok(missed)

@@ -22,6 +22,7 @@ pub(super) struct Desk<'a> {
     pub(super) pages: Vec<Page>,
     owed: Vec<Owed>,
     finished: Vec<(DeliveryId, Finished)>,
+    amended: Vec<(DeliveryId, Call)>,
     timers: Vec<Timer>,
     cancelled: Vec<ExternalId>,
     /// What is judged; of an attempt's end there is none.
@@ -45,6 +46,7 @@ impl<'a> Desk<'a> {
             pages: known.pages.clone(),
             owed: Vec::new(),
             finished: Vec::new(),
+            amended: Vec::new(),
             timers: Vec::new(),
             cancelled: Vec::new(),
             event: None,
@@ -72,6 +74,7 @@ impl<'a> Desk<'a> {
             pages,
             owed: self.owed,
             finished: self.finished,
+            amended: self.amended,
             timers: self.timers,
             cancelled: self.cancelled,
             opened: self.opened,
@@ -290,6 +293,11 @@ impl<'a> Desk<'a> {
         if !self.is_finished(id) {
             self.finished.push((id, how));
         }
+    }
+
+    /// What is not under way goes out at once, and as this call: its attempts and its doubts stay its own.
+    pub(super) fn amend(&mut self, id: DeliveryId, call: Call) {
+        self.amended.push((id, call));
     }
 
     fn is_finished(&self, id: DeliveryId) -> bool {

@@ -31,11 +31,13 @@ pub fn record(
             }
         }
         (Call::Raise { page, .. }, Next::Again { .. }) => {
-            let answered_now = !is_of_before(&desk, attempted);
-            if answered_now && is_our_own(&desk, attempted) {
-                go_unasked(&mut desk, page);
-            } else if answered_now && is_over(attempted) {
-                over(&mut desk, attempted);
+            if is_over(attempted) {
+                // Azure may say the same for as long as it is asked.
+                if is_of_before(&desk, attempted) || is_our_own(&desk, attempted) {
+                    go_unasked(&mut desk, page);
+                } else {
+                    over(&mut desk, attempted);
+                }
             }
             spare(&mut desk, page);
         }
@@ -118,19 +120,18 @@ fn is_our_own(desk: &Desk<'_>, attempted: &Attempted) -> bool {
     let Some(alert) = desk.alert.as_ref().filter(|_| attempted.learned.resolved_at.is_none()) else { return false };
     let taken_back = |call: &Call| matches!(call, Call::ChangeState { target, state: AzureState::New, .. } if target.key == alert.key);
     let on_its_way = desk.known.open.iter().any(|open| taken_back(&open.call));
-    is_over(attempted) && alert.azure.wanted == Some(AzureState::New) && on_its_way
+    alert.azure.wanted == Some(AzureState::New) && on_its_way
 }
 
 /// The page goes out without asking Azure again.
 fn go_unasked(desk: &mut Desk<'_>, id: &ExternalId) {
-    let raise = desk.open_of(id).find(|open| open.call.kind() == CallKind::Raise && !open.uncertain);
+    let raise = desk.open_of(id).find(|open| open.call.kind() == CallKind::Raise && !open.leased);
     let Some((delivery, mut call)) = raise.map(|raise| (raise.id, raise.call.clone())) else { return };
     if let Call::Raise { origin: Some(origin), .. } = &mut call
         && desk.page(id).is_some_and(|page| !page.is_ended())
     {
         origin.alert = None;
-        desk.finish(delivery, Finished::Superseded);
-        desk.owe(call);
+        desk.amend(delivery, call);
     }
 }
 

@@ -152,6 +152,11 @@ impl World {
             assert!(how == Finished::Confirmed || !open.leased, "superseded under way: {open:?}");
             self.known.open.retain(|open| open.id != id);
         }
+        for (id, call) in verdict.amended {
+            let open = self.known.open.iter_mut().find(|open| open.id == id).expect("amends what is open");
+            assert!(!open.leased, "amended under way: {open:?}");
+            open.call = call;
+        }
         for owed in verdict.owed {
             let id = DeliveryId::new(Uuid::now_v7());
             self.known.open.push(OpenDelivery { id, call: owed.call, attempt: 0, leased: false, uncertain: false });

@@ -46,6 +46,34 @@ fn few_at_once_until_something_was_taken_lately() {
 }
 
 #[test]
+fn the_limits_of_the_rest_interface_hold_up_no_page() {
+    let mut hold = hold();
+    heard(&mut hold, CallKind::Raise, &Outcome::Accepted, 0, 0);
+    let busy = Outcome::Busy { after: Some(Duration::from_mins(5)) };
+    heard(&mut hold, CallKind::Annotate, &busy, 1, 1);
+    assert_eq!(hold.leave(at(1)), ALL);
+    heard(&mut hold, CallKind::Resolve, &busy, 1, 1);
+    assert_eq!(hold.leave(at(1)), Leave::Nothing { until: at(301) }, "the webhook's concern them all");
+
+    let mut open = open();
+    open.probing(at(5));
+    heard(&mut open, CallKind::Annotate, &busy, 5, 6);
+    assert_eq!(open.open_since, Some(at(0)), "it says nothing of the webhook");
+    assert_eq!(open.leave(at(10)), PROBE, "and the next probe comes as soon");
+}
+
+#[test]
+fn a_change_that_only_its_alert_is_not_ready_for_is_an_answer() {
+    let mut hold = open();
+    hold.probing(at(5));
+    let conflict = Outcome::NotYet { after: Duration::from_secs(1) };
+    assert_eq!(heard(&mut hold, CallKind::ChangeState, &conflict, 5, 6), News::Back);
+    for _ in 0..2 * FAILURES {
+        assert_eq!(heard(&mut hold, CallKind::ChangeState, &conflict, 7, 7), News::None);
+    }
+}
+
+#[test]
 fn failures_in_a_row_open_it_and_the_rest_grows_to_a_minute() {
     let mut hold = open();
     assert_eq!((hold.open_since, hold.why.as_deref()), (Some(at(0)), Some("note")));

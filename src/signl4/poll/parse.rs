@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::Listed;
@@ -12,7 +11,7 @@ use crate::domain::event::{Happened, Person, Signl4Change};
 use crate::domain::id::ExternalId;
 use crate::domain::page::{Page, PageState, Phase};
 use crate::domain::timestamp::Timestamp;
-use crate::lenient::{self, Object, cut};
+use crate::lenient::{self, Json, Object, cut};
 
 /// Longest note that is taken over, in characters.
 const NOTE_CHARS: usize = 2_000;
@@ -71,7 +70,8 @@ pub enum EntryKind {
 
 /// `None` if the body is no list.
 pub(super) fn list(body: &[u8]) -> Option<Listed> {
-    let value = lenient::read(body).ok()?;
+    let text = lenient::utf8(body);
+    let value = lenient::read(&text).ok()?;
     let root = Object::of(&value)?;
     let alerts = match root.value("results") {
         Some(results) => results.as_array()?.iter().filter_map(info).collect(),
@@ -79,10 +79,13 @@ pub(super) fn list(body: &[u8]) -> Option<Listed> {
         None => return None,
     };
     let more = root.text("hasMore").is_none_or(|more| more.eq_ignore_ascii_case("true"));
-    Some(Listed { alerts, next: root.value("continuationToken").filter(|_| more).cloned() })
+    Some(Listed {
+        alerts,
+        next: root.value("continuationToken").filter(|_| more).and_then(|token| serde_json::to_value(token).ok()),
+    })
 }
 
-fn info(entry: &Value) -> Option<Info> {
+fn info(entry: &Json<'_>) -> Option<Info> {
     let root = Object::of(entry)?;
     let (status, history) = (root.object("status"), root.object("history"));
     let code = number(status.value("statusCode").or_else(|| root.value("statusCode"))?, &STATES);
@@ -107,12 +110,12 @@ fn info(entry: &Value) -> Option<Info> {
         acknowledged_by: history.list("acknowledgements").iter().filter_map(|entry| user(entry)).collect(),
         closed_at: history.time("closedAt"),
         closed_by: history.text("closedBy"),
-        body: entry.to_string(),
+        body: serde_json::to_string(entry).unwrap_or_default(),
     })
 }
 
 /// The id of a user, bare or in an object.
-fn user(value: &Value) -> Option<String> {
+fn user(value: &Json<'_>) -> Option<String> {
     match Object::of(value) {
         Some(object) => object.first_text(&["userId", "id"]),
         None => lenient::text(value),
@@ -120,7 +123,7 @@ fn user(value: &Value) -> Option<String> {
 }
 
 /// An enumeration's number, or the word for it.
-fn number(value: &Value, words: &[(&str, i64)]) -> Option<i64> {
+fn number(value: &Json<'_>, words: &[(&str, i64)]) -> Option<i64> {
     let text = lenient::text(value)?;
     let plain = text.replace([' ', '_'], "").to_ascii_lowercase();
     let word = words.iter().find(|(word, _)| *word == plain).map(|(_, number)| *number);
@@ -129,15 +132,16 @@ fn number(value: &Value, words: &[(&str, i64)]) -> Option<i64> {
 
 /// The entries of a timeline that mean something here, oldest first.
 pub(super) fn timeline(body: &[u8]) -> Vec<Entry> {
-    let Ok(value) = lenient::read(body) else { return Vec::new() };
+    let text = lenient::utf8(body);
+    let Ok(value) = lenient::read(&text) else { return Vec::new() };
     let root = Object::of(&value).unwrap_or_else(Object::empty);
-    let entries = root.value("timelineEntries").and_then(Value::as_array);
+    let entries = root.value("timelineEntries").and_then(Json::as_array);
     let mut found: Vec<Entry> = entries.into_iter().flatten().filter_map(entry).collect();
     found.sort_by_key(|entry| entry.at);
     found
 }
 
-fn entry(entry: &Value) -> Option<Entry> {
+fn entry(entry: &Json<'_>) -> Option<Entry> {
     let root = Object::of(entry)?;
     let kind = match number(root.value("entrytype").or_else(|| root.value("type"))?, &ENTRIES)? {
         1 => EntryKind::Opened,

@@ -23,6 +23,8 @@ pub(super) struct Tally {
     pub(super) acknowledged: usize,
     pub(super) closed: usize,
     pub(super) pages: usize,
+    /// Alerts that a digest shows at the end.
+    pub(super) joined: usize,
     /// Pages that SIGNL4 has twice, all of which were in doubt and could not be looked up.
     pub(super) doubled: usize,
     /// Times that the bridge said and counted that a page may be doubled.
@@ -38,6 +40,7 @@ impl Tally {
         self.acknowledged += other.acknowledged;
         self.closed += other.closed;
         self.pages += other.pages;
+        self.joined += other.joined;
         self.doubled += other.doubled;
         self.doubts += other.doubts;
         for (reason, times) in &other.reasons {
@@ -48,11 +51,11 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fired, resolved, acknowledged, closed, pages, doubled, doubts, reasons } = self;
+        let Self { fired, resolved, acknowledged, closed, pages, joined, doubled, doubts, reasons } = self;
         writeln!(f, "answered 200: {fired} fired, {resolved} resolved, {acknowledged} acknowledged, {closed} closed")?;
         writeln!(
             f,
-            "{pages} pages, 0 lost, {doubled} doubled where nobody could know, {doubts} times said to be in doubt"
+            "{pages} pages, {joined} alerts in digests, 0 lost, {doubled} doubled where nobody could know, {doubts} times said to be in doubt"
         )?;
         write!(f, "{reasons:?}")
     }
@@ -73,11 +76,18 @@ struct Raise {
     uncertain: bool,
 }
 
+struct Page {
+    id: String,
+    phase: String,
+    /// External id of the digest that shows it.
+    digest: Option<String>,
+}
+
 struct Rows {
     /// Reason by alert and kind of event.
     events: BTreeMap<(String, String), Vec<String>>,
-    /// External ids of pages by alert.
-    pages: BTreeMap<String, Vec<String>>,
+    /// By alert.
+    pages: BTreeMap<String, Vec<Page>>,
     /// By external id.
     raises: BTreeMap<String, Vec<Raise>>,
     open: Vec<String>,
@@ -92,10 +102,14 @@ impl Rows {
             let key = (alert_of(&row.get::<_, String>(0)?), row.get(1)?);
             events.entry(key).or_insert_with(Vec::new).push(row.get(2)?);
         }
-        let mut query = store.prepare("SELECT alert, id FROM page")?;
+        let mut query = store.prepare(
+            "SELECT alert, id, json_extract(state, '$.phase'),
+                    (SELECT id FROM page AS shown WHERE shown.alert = page.digest) FROM page",
+        )?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
-            pages.entry(alert_of(&row.get::<_, String>(0)?)).or_insert_with(Vec::new).push(row.get(1)?);
+            let page = Page { id: row.get(1)?, phase: row.get(2)?, digest: row.get(3)? };
+            pages.entry(alert_of(&row.get::<_, String>(0)?)).or_insert_with(Vec::new).push(page);
         }
         let mut query = store.prepare("SELECT page, state, uncertain FROM delivery WHERE kind = 'raise'")?;
         let mut rows = query.query([])?;
@@ -149,9 +163,18 @@ fn alerts(ground: &Ground, rows: &Rows, api: bool, tally: &mut Tally, wrong: &mu
         *tally.reasons.entry(reason.clone()).or_default() += 1;
         let pages = rows.pages.get(id).map_or(&[][..], Vec::as_slice);
         match (reason.as_str(), pages) {
-            ("raised", [page]) => raised(id, page, rows, &shown, api, tally, wrong),
+            ("raised" | "held" | "joined_digest", [page]) => paged(id, page, rows, &shown, api, tally, wrong),
             ("superseded_by_resolved", []) => {}
-            _ => wrong.push(format!("{id}: {reason} with pages {pages:?}")),
+            _ => wrong.push(format!("{id}: {reason} with {} pages", pages.len())),
+        }
+    }
+    for (id, pages) in &rows.pages {
+        for page in pages.iter().filter(|page| page.id.starts_with("azmon:digest:")) {
+            if rows.raises.contains_key(&page.id) {
+                raised(id, &page.id, rows, &shown, api, tally, wrong);
+            } else if page.phase != "ended" {
+                wrong.push(format!("{}: {} and never raised", page.id, page.phase));
+            }
         }
     }
     for id in &resolved {
@@ -159,14 +182,33 @@ fn alerts(ground: &Ground, rows: &Rows, api: bool, tally: &mut Tally, wrong: &mu
             wrong.push(format!("{id}: its Resolved was answered 200 and is not stored"));
         }
         for page in rows.pages.get(id).into_iter().flatten() {
-            if shown.get(page).is_some_and(|states| states.iter().any(|state| *state != AlertStatus::Closed)) {
-                wrong.push(format!("{page}: resolved in Azure, and open in SIGNL4"));
+            if shown.get(&page.id).is_some_and(|states| states.iter().any(|state| *state != AlertStatus::Closed)) {
+                wrong.push(format!("{}: resolved in Azure, and open in SIGNL4", page.id));
             }
         }
     }
-    let known: BTreeSet<&String> = rows.pages.values().flatten().collect();
+    let known: BTreeSet<&String> = rows.pages.values().flatten().map(|page| &page.id).collect();
     wrong.extend(shown.keys().filter(|page| !known.contains(page)).map(|page| format!("{page}: of no row")));
     tally.pages = shown.values().map(Vec::len).sum();
+}
+
+/// A page of its own, shown by a digest, or ended before anybody needed it.
+fn paged(
+    id: &str,
+    page: &Page,
+    rows: &Rows,
+    shown: &BTreeMap<String, Vec<AlertStatus>>,
+    api: bool,
+    tally: &mut Tally,
+    wrong: &mut Vec<String>,
+) {
+    let is_shown = |id: &String| shown.get(id).is_some_and(|states| !states.contains(&AlertStatus::Closed));
+    match (&page.digest, page.phase.as_str()) {
+        _ if rows.raises.contains_key(&page.id) => raised(id, &page.id, rows, shown, api, tally, wrong),
+        (_, "ended") => {}
+        (Some(digest), "joined") if is_shown(digest) => tally.joined += 1,
+        (digest, phase) => wrong.push(format!("{}: {phase}, shown by {digest:?}, and nobody has it", page.id)),
+    }
 }
 
 fn raised(
@@ -223,16 +265,27 @@ fn people(ground: &Ground, rows: &Rows, tally: &mut Tally, wrong: &mut Vec<Strin
         if !reasons.iter().any(|reason| reason == kind) {
             continue;
         }
-        let alert = ground.scene.azure.alert(&id).unwrap();
-        if !alert.comments().iter().any(|comment| comment.contains(&words)) {
-            wrong.push(format!("{id}: `{words}` is not in Azure: {:?}", alert.comments()));
+        // What people do to a digest they do to all that it shows.
+        let members = rows.pages.iter().filter(|(_, pages)| pages.iter().any(|it| it.digest.as_deref() == Some(page)));
+        let ids: Vec<&String> =
+            if page.starts_with("azmon:digest:") { members.map(|(id, _)| id).collect() } else { vec![&id] };
+        for id in ids {
+            reached(ground, id, kind, person, &words, wrong);
         }
-        if kind == "closed" && alert.state != AlertState::Closed {
-            wrong.push(format!("{id}: closed by {person}, and {} in Azure", alert.state.as_str()));
-        }
-        if alert.state == AlertState::New {
-            wrong.push(format!("{id}: {kind} by {person}, and New in Azure"));
-        }
+    }
+}
+
+/// What a person did is in Azure.
+fn reached(ground: &Ground, id: &str, kind: &str, person: &str, words: &str, wrong: &mut Vec<String>) {
+    let alert = ground.scene.azure.alert(id).unwrap();
+    if !alert.comments().iter().any(|comment| comment.contains(words)) {
+        wrong.push(format!("{id}: `{words}` is not in Azure: {:?}", alert.comments()));
+    }
+    if kind == "closed" && alert.state != AlertState::Closed {
+        wrong.push(format!("{id}: closed by {person}, and {} in Azure", alert.state.as_str()));
+    }
+    if alert.state == AlertState::New {
+        wrong.push(format!("{id}: {kind} by {person}, and New in Azure"));
     }
 }
 

@@ -14,6 +14,11 @@ use tempfile::TempDir;
 /// Real time that nothing here should take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A third of the machines of `life` is given time to recover.
+const HOLDS: &str = "[[route]]\nname = \"patient\"\nteam = \"ops\"\ngrace = \"1s\"\n\
+                     match = { resource = [\"vm-1*\", \"vm-2*\"] }\n\n\
+                     [[route]]\nname = \"all\"\nteam = \"ops\"\n";
+
 /// A configuration for a bridge between two simulators on the real clock.
 pub(super) struct Ground {
     pub(super) scene: Scene,
@@ -23,18 +28,19 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) async fn new() -> Self {
-        Self::with(0, true).await
+        Self::with(0, true, false).await
     }
 
-    /// The bridge listens on the same port after each start, so that both services find it again.
-    pub(super) async fn with_ports(api: bool) -> Self {
+    /// The bridge listens on the same port after each start, so that both services find it again. `holds`: some pages have
+    /// a grace, and more than a few in a minute share a digest.
+    pub(super) async fn with_ports(api: bool, holds: bool) -> Self {
         // Below the ports that outgoing connections take.
         let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
         let port = std::iter::repeat_with(|| fastrand::u16(20_000..30_000)).find(free).unwrap();
-        Self::with(port, api).await
+        Self::with(port, api, holds).await
     }
 
-    async fn with(port: u16, api: bool) -> Self {
+    async fn with(port: u16, api: bool, holds: bool) -> Self {
         let free = "127.0.0.1:0".parse().unwrap();
         let scene = Scene::start(free, free, Clock::System).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -42,10 +48,12 @@ impl Ground {
         let toml = scene.bridge_toml();
         let of_api = |line: &&str| line.starts_with("api_key") || line.starts_with("user_id");
         let lines: Vec<&str> = toml.lines().filter(|line| api || !of_api(line)).collect();
-        let toml = format!("{server}{}\npace = \"off\"\nstorm = \"off\"\n", lines.join("\n"));
+        let storm = if holds { "{ pages_per_minute = 60, digest_every = \"10s\" }" } else { "\"off\"" };
+        let toml = format!("{server}{}\npace = \"off\"\nstorm = {storm}\n", lines.join("\n"));
         std::fs::write(folder.path().join("bridge.toml"), toml).unwrap();
         std::fs::create_dir(folder.path().join("routes")).unwrap();
-        std::fs::write(folder.path().join("routes/all.toml"), crate::town::ONE_ROUTE).unwrap();
+        let routes = if holds { HOLDS } else { crate::town::ONE_ROUTE };
+        std::fs::write(folder.path().join("routes/all.toml"), routes).unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { scene, folder, http }
     }

@@ -94,7 +94,7 @@ fn every_page_is_somewhere(world: &World, page: &Page) -> Checked {
         Phase::Raising => rows.open().any(|row| row.is_raise_of(&page.id)),
         Phase::Raised => world.services.signl4.contains_key(&page.id),
         Phase::Joined => is_shown(rows, page),
-        Phase::Ended { why: Ending::NotRaised } => rows.gave_up_raise(&page.id),
+        Phase::Ended { why: Ending::NotRaised } => views(page).iter().any(|id| rows.gave_up_raise(id)),
         Phase::Held { .. } | Phase::Ended { .. } => true,
     };
     holds(NOTHING_DROPPED, somewhere, || format!("{} is {:?} and nothing comes of it", page.id, page.phase))
@@ -109,7 +109,6 @@ fn is_shown(rows: &Rows, page: &Page) -> bool {
         Phase::Ended { why: Ending::ClosedByPerson | Ending::ClosedBySystem | Ending::ClosedElsewhere } => {
             rows.has_timer(&digest.id, |kind| matches!(kind, TimerKind::ToMembers { .. }))
         }
-        Phase::Ended { why: Ending::NotRaised } => rows.gave_up_raise(&digest.id),
         Phase::Joined | Phase::Ended { .. } => false,
     }
 }
@@ -242,11 +241,12 @@ fn load_stays_within_its_limits(world: &World, before: &Rows) -> Checked {
 
 /// For the end of the day: whether a page can be seen by people, or given up where an operator sees it.
 pub(super) fn reached_people(world: &World, page: &Page) -> bool {
-    let shown = page.digest.as_ref().map(|digest| ExternalId::of(digest, 1));
-    [Some(&page.id), shown.as_ref()]
-        .into_iter()
-        .flatten()
-        .any(|id| world.services.signl4.contains_key(id) || world.rows.gave_up_raise(id))
+    views(page).iter().any(|id| world.services.signl4.contains_key(id) || world.rows.gave_up_raise(id))
+}
+
+/// How people see a page: by itself, or by the digest that shows it.
+fn views(page: &Page) -> Vec<ExternalId> {
+    [page.id.clone()].into_iter().chain(page.digest.as_ref().map(|digest| ExternalId::of(digest, 1))).collect()
 }
 
 /// The key of the model's alert.

@@ -208,6 +208,31 @@ fn an_answer_that_was_given_before_an_alert_fired_anew_says_nothing_of_the_new_f
 }
 
 #[test]
+fn a_late_page_asks_once_where_azure_says_no_more_than_before_its_firing() {
+    for uncertain in [false, true] {
+        let mut world = World::one_team();
+        world.fired(600);
+        world.begin(CallKind::Raise);
+        if uncertain {
+            world.end(CallKind::Raise, &Outcome::Unknown, Next::Again { due: at(620) });
+            world.begin(CallKind::Raise);
+        }
+        let before = world.known.open[0].clone();
+        let learned = Learned { azure: Some((AzureState::Acknowledged, Some(at(15)))), ..Learned::default() };
+        let outcome = Outcome::NotYet { after: Duration::ZERO };
+        world.end_learning(CallKind::Raise, &outcome, Next::Again { due: at(1000) }, learned);
+        let [raise] = &world.known.open[..] else { panic!("{:?}", world.owed()) };
+        let Call::Raise { origin: Some(origin), .. } = &raise.call else { panic!("{raise:?}") };
+        assert_eq!(origin.alert, None, "without asking again");
+        assert_eq!(
+            (raise.id, raise.attempt, raise.uncertain),
+            (before.id, before.attempt, uncertain),
+            "it is the same"
+        );
+    }
+}
+
+#[test]
 fn a_late_page_is_not_held_back_by_what_we_did_to_an_earlier_firing() {
     let mut world = World::one_team().paged();
     world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 10);
