@@ -33,7 +33,7 @@ impl<T> Verified<T> {
     }
 }
 
-/// Why a caller is not let in: for our log. The caller hears the same of all but the last.
+/// Why a caller is not let in: for our log. The caller hears the same of all but the last two, which are 503.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     NoCredential,
@@ -45,6 +45,8 @@ pub enum Refusal {
     Bearer(&'static str),
     /// It could not be judged: our trouble.
     Unavailable(String),
+    /// Its source sends too much that is wrong: this one is not judged now.
+    Busy,
 }
 
 impl Refusal {
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Network => "its address is not in `networks`",
             Self::Bearer(claim) => claim,
             Self::Unavailable(why) => why,
+            Self::Busy => "too many wrong credentials from its address for another signature to be checked now",
         }
     }
 }

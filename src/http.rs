@@ -27,8 +27,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::bodies::Room;
 use crate::app::Bridge;
 use crate::caller::floods::Pace;
-use crate::caller::{Presented, Refusal, Source};
-use crate::config::Config;
+use crate::caller::{Presented, Refusal, Source, Verified};
+use crate::config::{Config, Connection};
+use crate::domain::id::ConnectionName;
 use crate::problem::Problem;
 use crate::store::Receipt;
 use crate::{azure, intake, signl4};
@@ -134,11 +135,30 @@ async fn azure_webhook(
     let caller =
         azure::authenticate::authenticate(&config.connections, &entrances, connection, &presented, source, &budget)
             .await
-            .map_err(|refusal| refused(bridge, "azure", connection, source, &refusal))?;
+            .map_err(|refusal| {
+                if matches!(refusal, Refusal::Unavailable(_)) {
+                    bridge.reconciler.outages.unavailable(bridge.clock.now());
+                }
+                refused(bridge, "azure", connection, source, &refusal)
+            })?;
     bridge.runs.let_in("azure", connection);
+    let taken = take_azure(bridge, &caller, connection, request).await;
+    // Only who was let in may say that Azure was sent away: a stranger must not make the polls page more than they should.
+    if taken == Err(Problem::Unavailable) {
+        bridge.reconciler.outages.unavailable(bridge.clock.now());
+    }
+    taken
+}
+
+async fn take_azure(
+    bridge: &Bridge,
+    caller: &Verified<(&ConnectionName, &Connection)>,
+    connection: &str,
+    request: Request,
+) -> Result<Receipt, Problem> {
     let mut room = bridge.bodies.room();
     let (headers, body) = read(bridge, request, &format!("/azure/{connection}"), &mut room).await?;
-    let incoming = azure::receive::receive(&caller, body, headers, bridge.parse_azure);
+    let incoming = azure::receive::receive(caller, body, headers, bridge.parse_azure);
     intake::take(&bridge.store, &bridge.telemetry, incoming).await
 }
 
@@ -173,7 +193,7 @@ fn refused(bridge: &Bridge, side: &'static str, name: &str, address: Source, ref
     let now = bridge.clock.now();
     let pace = bridge.floods.refused(address, now);
     bridge.runs.refused(side, name, refusal, now);
-    if matches!(refusal, Refusal::Unavailable(_)) {
+    if matches!(refusal, Refusal::Unavailable(_) | Refusal::Busy) {
         if pace != Pace::Floods {
             tracing::error!(side, source, %address, why, "a caller could not be judged; it is asked to come again");
         }
@@ -259,9 +279,6 @@ fn respond(bridge: &Bridge, endpoint: &'static str, answer: Result<Receipt, Prob
         }
         Err(problem) => problem.into_response(),
     };
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-        bridge.reconciler.outages.unavailable(bridge.clock.now());
-    }
     bridge.telemetry.request(endpoint, response.status().as_u16());
     response
 }

@@ -25,7 +25,8 @@ pub async fn authenticate<'a>(
     let by_token = presented.verify(found.map(|(name, connection)| ((name, connection), connection.tokens.as_slice())));
     let Some((name, connection)) = found else {
         if let Some(entrance) = entrances.any()
-            && let Err(unavailable @ Refusal::Unavailable(_)) = check(entrance, presented, budget).await
+            && let Err(unavailable @ (Refusal::Unavailable(_) | Refusal::Busy)) =
+                check(entrance, presented, budget).await
         {
             return Err(unavailable);
         }
@@ -50,6 +51,7 @@ async fn check(entrance: &Entrance, presented: &Presented, budget: &Budget<'_>) 
     let Some(token) = presented.bearer() else { return Err(presented.refusal()) };
     entrance.check(token, budget).await.map_err(|error| match error {
         BearerError::Wrong(claim) => Refusal::Bearer(claim.as_str()),
-        BearerError::Keys(_) | BearerError::Busy => Refusal::Unavailable(error.to_string()),
+        BearerError::Keys(_) => Refusal::Unavailable(error.to_string()),
+        BearerError::Busy => Refusal::Busy,
     })
 }

@@ -44,7 +44,11 @@ impl Runs {
     pub fn refused(&self, side: &'static str, name: &str, refusal: &Refusal, now: Timestamp) {
         match refusal {
             Refusal::WrongCredential | Refusal::Bearer(_) => {}
-            Refusal::NoCredential | Refusal::UnknownName | Refusal::Network | Refusal::Unavailable(_) => return,
+            Refusal::NoCredential
+            | Refusal::UnknownName
+            | Refusal::Network
+            | Refusal::Unavailable(_)
+            | Refusal::Busy => return,
         }
         let mut runs = self.lock();
         let fresh = Run { since: now, last: now, count: 0, told: 0 };

@@ -139,10 +139,23 @@ pub struct Gap {
 }
 
 impl Gap {
-    fn holds(&self, at: Timestamp) -> bool {
-        self.from <= at && at <= self.to
+    /// When the first alert fired whose webhook may have come within the gap.
+    pub fn since(&self) -> Timestamp {
+        self.from.minus(CALLED_WITHIN)
+    }
+
+    /// Whether the webhook of an alert that fired then may have been lost for it.
+    pub fn holds(&self, at: Timestamp) -> bool {
+        self.since() <= at && at <= self.to.plus(SILENCE)
     }
 }
+
+/// How long after it fired an alert's webhook may come for the first time. Microsoft documents no time; it is mostly
+/// seconds, and nobody has been seen to wait longer than a few minutes.
+const CALLED_WITHIN: Duration = Duration::from_mins(5);
+/// After its last try has failed, Azure calls the endpoint for nobody for so long.
+/// <https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups#webhook>
+const SILENCE: Duration = Duration::from_mins(15);
 
 /// What the ledger knows of an alert, or of the alert whose pages it has joined.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +175,8 @@ pub struct Facts<'a> {
     /// The alert's rule has called before.
     pub heard: bool,
     pub gaps: &'a [Gap],
+    /// Webhooks are refused just now, for too short a time to be a gap. It may become one.
+    pub trouble: Option<Gap>,
     /// On the first poll: what fired earlier wakes nobody.
     pub earliest: Option<Timestamp>,
 }
@@ -173,6 +188,16 @@ pub enum News {
     Found(Vec<Found>),
     /// Its webhook may be on its way: the next poll judges it, not before then.
     Wait(Timestamp),
+}
+
+impl News {
+    /// Whether somebody is woken by it, or may be when it has waited.
+    fn wakes(&self) -> bool {
+        match self {
+            Self::Found(found) => found.iter().any(|found| matches!(found, Found::Fired(raises) if raises.pages())),
+            Self::Wait(_) => true,
+        }
+    }
 }
 
 /// How long the webhook of an alert is waited for: Azure gives up after 75 s of trouble.
@@ -187,20 +212,37 @@ pub fn news(reading: &Reading, standing: Option<&Standing>, facts: &Facts<'_>) -
     let (notification, alert) = (&reading.notification, &standing.alert);
     let own = alert.key == *notification.id.key();
     let fires = notification.condition == Condition::Fired;
-    let later = own && fires && fires_later(notification, alert);
-    let free_again = alert.recorded == Some(Raises::InHand) && reading.state == AzureState::New;
-    if later || own && fires && free_again {
+    if own && fires && fires_later(notification, alert) {
         return unknown(reading, facts);
+    }
+    if own && fires && is_judged_again(reading, alert, facts) {
+        let again = unknown(reading, facts);
+        if again.wakes() {
+            return again;
+        }
     }
     let mut found = Vec::new();
     let newest = alert.members.last().is_some_and(|member| member.key == *notification.id.key());
     if !fires && alert.condition == Condition::Fired && (newest || own && alert.members.is_empty()) {
         found.push(Found::Resolved);
     }
-    if standing.paged && state_is_news(reading, alert, own) {
+    let is_followed = standing.paged || alert.recorded == Some(Raises::InHand);
+    if is_followed && state_is_news(reading, alert, own) {
         found.push(Found::State);
     }
     News::Found(found)
+}
+
+/// Whether what was only recorded may be somebody's page by now: whoever had it in hand has let go of it, or its webhook
+/// was lost in a gap that was not known then.
+fn is_judged_again(reading: &Reading, alert: &Alert, facts: &Facts<'_>) -> bool {
+    let in_a_gap = || alert.fired_at.is_some_and(|at| facts.gaps.iter().any(|gap| gap.holds(at)));
+    reading.state == AzureState::New
+        && match alert.recorded {
+            Some(Raises::InHand) => true,
+            Some(Raises::RuleUnheard) => in_a_gap(),
+            Some(_) | None => false,
+        }
 }
 
 /// Azure names a new firing by a new id; should it not, a clearly later time tells.
@@ -244,6 +286,10 @@ fn unknown(reading: &Reading, facts: &Facts<'_>) -> News {
         Raises::Gap
     } else if facts.heard {
         Raises::WebhookMissing
+    } else if let Some(trouble) = facts.trouble.filter(|trouble| trouble.holds(fired_at))
+        && trouble.from.plus(WEBHOOK_WITHIN) > facts.now
+    {
+        return News::Wait(trouble.from.plus(WEBHOOK_WITHIN));
     } else {
         Raises::RuleUnheard
     };

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::catch_up::Tally;
+use super::gaps::STORED_WITHIN;
 use super::source::{Due, SourceName};
 use super::{Reconciler, Stepped};
 use crate::azure::poll::{self, Listing, Next, Page, Unlisted};
@@ -33,6 +34,9 @@ const PAGES: usize = 5_000;
 const EVENTS_AT_ONCE: usize = 64;
 /// Asked for in place of a page that is too large to read.
 const SMALLER: usize = 5;
+/// After so many tries in vain an alert is told of with what the list says: a page with few facts is better than none.
+const TRIES: u32 = 3;
+const NEXT_TRY: Duration = Duration::from_secs(20);
 
 /// A sweep under way.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(super) struct Sweep {
     /// Changes older than this were read before.
     known: Option<Timestamp>,
     gaps: Vec<Gap>,
+    /// Refusals that may become a gap.
+    trouble: Option<Gap>,
     /// On the first sweep: what fired earlier wakes nobody.
     earliest: Option<Timestamp>,
     page: Option<Page>,
@@ -51,6 +57,10 @@ pub(super) struct Sweep {
     newest: Option<Timestamp>,
     /// Found, and to be read with its context.
     left: VecDeque<Task>,
+    /// What could not be read: tried again when all else is told.
+    aside: VecDeque<Task>,
+    /// Why the last of these could not.
+    unread: Option<Attempted>,
     /// Something waits for its webhook until then.
     again: Option<Timestamp>,
     tally: Tally,
@@ -61,6 +71,8 @@ pub(super) struct Sweep {
 struct Task {
     listing: Listing,
     found: Vec<Found>,
+    /// In vain so far.
+    tries: u32,
 }
 
 impl Task {
@@ -109,7 +121,7 @@ impl Reconciler {
             Ok(()) => {
                 self.shared.catch_ups.ended(source, sweep.begun_at, Some(sweep.tally), now);
                 tell(source, &sweep);
-                Stepped::Read { again: sweep.again }
+                sweep.unread.map_or(Stepped::Read { again: sweep.again }, Stepped::Failed)
             }
             Err(Stop::Park(until)) => {
                 self.sweeps(|sweeps| sweeps.insert(source.clone(), sweep));
@@ -138,14 +150,17 @@ impl Reconciler {
         Ok(Sweep {
             begun_at,
             mark: polled.at,
-            known: polled.at.zip(polled_at).map(|(mark, polled_at)| known(mark, polled_at)),
+            known: polled.at.zip(polled_at).map(|(mark, polled_at)| known(mark, polled_at, &polled.gaps)),
             gaps: polled.gaps,
+            trouble: self.outages.begun(),
             earliest: polled.at.is_none().then(|| begun_at.minus(settings.look_back)),
             page: Some(Page::First(poll::PAGE)),
             page_count: poll::PAGE,
             pages: 0,
             newest: polled.at,
             left: VecDeque::new(),
+            aside: VecDeque::new(),
+            unread: None,
             again: None,
             tally: Tally::default(),
         })
@@ -167,7 +182,13 @@ impl Reconciler {
                 }
                 self.read_and_tell(sweep, connection, task).await?;
             }
-            let Some(page) = sweep.page.clone() else { return self.mark(sweep, connection, subscription).await };
+            let Some(page) = sweep.page.clone() else {
+                if sweep.aside.is_empty() {
+                    return self.mark(sweep, connection, subscription).await;
+                }
+                sweep.left = std::mem::take(&mut sweep.aside);
+                return Err(Stop::Park(self.clock.now().plus(NEXT_TRY)));
+            };
             self.may_list(&destination, subscription).map_err(Stop::Park)?;
             let listed = match self.outbound.load_full().azure.list(connection, subscription, &page).await {
                 Ok(listed) => listed,
@@ -211,13 +232,14 @@ impl Reconciler {
                 has_webhook: !settings.tokens.is_empty() || settings.secure_webhook.is_some(),
                 heard: reading.rules.iter().any(|rule| heard.contains(rule)),
                 gaps: &sweep.gaps,
+                trouble: sweep.trouble,
                 earliest: sweep.earliest,
             };
             match news(reading, standings.get(reading.notification.id.key()), &facts) {
                 News::Wait(until) => sweep.again = Some(sweep.again.map_or(until, |again| again.min(until))),
                 News::Found(found) if found.is_empty() => {}
                 News::Found(found) => {
-                    let task = Task { listing, found };
+                    let task = Task { listing, found, tries: 0 };
                     if task.needs_context() {
                         sweep.left.push_back(task);
                     } else {
@@ -277,16 +299,28 @@ impl Reconciler {
         }
     }
 
-    async fn read_and_tell(&self, sweep: &mut Sweep, connection: &ConnectionName, task: Task) -> Result<(), Attempted> {
-        let whole = match self.outbound.load_full().azure.whole(connection, &task.listing.reading).await {
-            Ok(whole) => whole,
+    async fn read_and_tell(&self, sweep: &mut Sweep, connection: &ConnectionName, mut task: Task) -> Result<(), Stop> {
+        let mut whole = match self.outbound.load_full().azure.whole(connection, &task.listing.reading).await {
+            Ok(Some(whole)) => whole,
+            // Gone from Azure between two questions.
+            Ok(None) => return Ok(()),
             Err(failed) => {
-                sweep.left.push_front(task);
-                return Err(failed);
+                task.tries = task.tries.saturating_add(1);
+                if task.tries < TRIES && matches!(failed.outcome, Outcome::Busy { .. }) {
+                    sweep.left.push_front(task);
+                    return Err(failed.into());
+                }
+                if task.tries < TRIES {
+                    sweep.aside.push_back(task);
+                    // One that hangs must not use up the time of a step.
+                    return Err(Stop::Park(self.clock.now()));
+                }
+                let listed = task.listing.reading.notification.clone();
+                let note = format!("{} was told of as it is listed: {}", listed.id.key(), failed.note);
+                sweep.unread = Some(Attempted { note, ..failed });
+                listed
             }
         };
-        // Gone from Azure between two questions.
-        let Some(mut whole) = whole else { return Ok(()) };
         if whole.detail == Detail::Other && self.may_list_once_more(connection, &whole) {
             let found = self.outbound.load_full().azure.in_context(connection, &whole).await;
             whole = found.unwrap_or(whole);
@@ -311,7 +345,7 @@ impl Reconciler {
         task: &Task,
         whole: Option<Notification>,
     ) -> Result<Tally, Attempted> {
-        let Task { listing, found } = task;
+        let Task { listing, found, .. } = task;
         let reading = &listing.reading;
         let notification = whole.unwrap_or_else(|| reading.notification.clone());
         let mut tally = Tally::default();
@@ -375,9 +409,11 @@ impl Reconciler {
 
 /// Down to where a list has to be read, when the last one was asked for at `polled_at` and its newest change was `mark`:
 /// what Azure showed late is not older than that list by more than the overlap. Where nothing has happened since, nothing is read
-/// twice.
-fn known(mark: Timestamp, polled_at: Timestamp) -> Timestamp {
-    polled_at.minus(OVERLAP).clamp(mark.minus(OVERLAP), mark.plus(Duration::from_millis(1)))
+/// twice, unless a gap has become known since: what was recorded in it is to be judged again.
+fn known(mark: Timestamp, polled_at: Timestamp, gaps: &[Gap]) -> Timestamp {
+    let known = polled_at.minus(OVERLAP).clamp(mark.minus(OVERLAP), mark.plus(Duration::from_millis(1)));
+    let news = gaps.iter().filter(|gap| gap.to.plus(STORED_WITHIN) > polled_at);
+    news.map(Gap::since).fold(known, Timestamp::min)
 }
 
 /// Where the sweep goes on, if it does.
@@ -426,5 +462,27 @@ fn tell(source: &SourceName, sweep: &Sweep) {
         tracing::info!(source = %source, pages, paged, recorded, "read for the first time; what fired earlier is recorded and wakes nobody");
     } else if paged + resolved + changed + recorded > 0 {
         tracing::info!(source = %source, pages, paged, resolved, changed, recorded, "a poll found what no webhook had told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_down_to_what_may_be_shown_late_or_is_to_be_judged_again() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let gap = [Gap { from: at(50_000), to: at(60_000) }];
+        for (mark, polled_at, gaps, expected) in [
+            (100_000, 100_060, &[][..], at(99_760)),
+            (100_000, 100_000, &[], at(99_700)),
+            (100_000, 200_000, &[], Timestamp::from_millis(100_000_001)),
+            (100_000, 99_000, &[], at(99_700)),
+            (55_000, 59_000, &gap, at(49_700)),
+            (60_000, 60_100, &gap, at(49_700)),
+            (60_000, 60_200, &gap, at(59_900)),
+        ] {
+            assert_eq!(known(at(mark), at(polled_at), gaps), expected, "{mark} {polled_at}");
+        }
     }
 }

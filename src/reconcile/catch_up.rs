@@ -38,6 +38,8 @@ impl Tally {
 struct CatchUp {
     gap: Gap,
     why: &'static str,
+    /// It goes on: what is found meanwhile counts, and each source is asked once more when it is over.
+    lasts: bool,
     left: BTreeSet<SourceName>,
     unread: usize,
     tally: Tally,
@@ -50,18 +52,31 @@ pub(super) struct CatchUps {
 }
 
 impl CatchUps {
-    pub(super) fn begin(&self, gap: Gap, why: &'static str, sources: BTreeSet<SourceName>) {
-        let catch_up = CatchUp { gap, why, left: sources, unread: 0, tally: Tally::default() };
-        if catch_up.left.is_empty() {
-            return tell(&catch_up, gap.to);
+    /// An outage began, or is over. Outages that overlap are one.
+    pub(super) fn begin(&self, gap: Gap, why: &'static str, sources: BTreeSet<SourceName>, lasts: bool) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let overlaps = |one: &CatchUp| one.gap.from <= gap.to && gap.from <= one.gap.to;
+        let mut catch_up = CatchUp { gap, why, lasts, left: sources, unread: 0, tally: Tally::default() };
+        if let Some(at) = open.iter().position(|one| one.lasts || overlaps(one)) {
+            let former = open.remove(at);
+            catch_up.gap = Gap { from: former.gap.from.min(gap.from), to: former.gap.to.max(gap.to) };
+            catch_up.why = former.why;
+            catch_up.tally = former.tally;
         }
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(catch_up);
+        if catch_up.left.is_empty() && !lasts {
+            return tell(&catch_up, catch_up.gap.to);
+        }
+        open.push(catch_up);
     }
 
     /// A source has ended a poll that it began at `begun_at`; `None`: it could not be read.
     pub(super) fn ended(&self, source: &SourceName, begun_at: Timestamp, tally: Option<Tally>, now: Timestamp) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        for catch_up in open.iter_mut().filter(|catch_up| catch_up.gap.to <= begun_at) {
+        for catch_up in open.iter_mut().filter(|catch_up| catch_up.lasts || catch_up.gap.to <= begun_at) {
+            if catch_up.lasts {
+                catch_up.tally.add(tally.unwrap_or_default());
+                continue;
+            }
             if !catch_up.left.remove(source) {
                 continue;
             }
@@ -71,10 +86,11 @@ impl CatchUps {
             }
         }
         open.retain(|catch_up| {
-            if catch_up.left.is_empty() {
+            let is_done = catch_up.left.is_empty() && !catch_up.lasts;
+            if is_done {
                 tell(catch_up, now);
             }
-            !catch_up.left.is_empty()
+            !is_done
         });
     }
 }

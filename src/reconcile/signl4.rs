@@ -17,7 +17,7 @@ use crate::domain::page::Page;
 use crate::domain::timestamp::Timestamp;
 use crate::egress::outcome::attempted;
 use crate::intake;
-use crate::signl4::poll::{Info, changes};
+use crate::signl4::poll::{Entry, Info, changes};
 use crate::store::{Incoming, PollChange, StoreError};
 
 /// SIGNL4 may show a change a little later than it happened: so much is read twice.
@@ -27,8 +27,48 @@ const LOOK_BACK: Duration = Duration::from_hours(7 * 24);
 /// A list longer than this is no list that SIGNL4 would give.
 const PAGES: usize = 1_000;
 
-/// Alerts by their id, and the change up to which each was read.
-pub(super) type Handled = BTreeMap<String, Timestamp>;
+/// After so many tries in vain an alert is read as it is listed: its state is known, if not how it came about.
+const TRIES: u32 = 3;
+/// More that cannot be read in one poll are SIGNL4's trouble, and not that of the one.
+const UNREAD: usize = 2;
+
+/// What of a team's list was read. It is memory only: lost, it is read again.
+#[derive(Debug, Default)]
+pub(super) struct Handled {
+    /// Alerts by their id, and the change up to which each was read.
+    read: BTreeMap<String, Timestamp>,
+    /// How often an alert could not be read.
+    tries: BTreeMap<String, u32>,
+}
+
+impl Handled {
+    fn has(&self, info: &Info) -> bool {
+        info.modified_at.is_some() && self.read.get(&info.id).copied() >= info.modified_at
+    }
+
+    fn read(&mut self, info: &Info) {
+        self.tries.remove(&info.id);
+        if let Some(modified_at) = info.modified_at {
+            self.read.insert(info.id.clone(), modified_at);
+        }
+    }
+
+    /// Counts a try in vain. True: it was the last.
+    fn in_vain(&mut self, info: &Info) -> bool {
+        let tries = self.tries.entry(info.id.clone()).or_default();
+        *tries = tries.saturating_add(1);
+        *tries >= TRIES
+    }
+}
+
+/// Alerts that could not be read in this poll.
+#[derive(Debug, Default)]
+struct Unread {
+    count: usize,
+    /// One of them waits for another try: the next poll lists it again.
+    waits: bool,
+    last: Option<Attempted>,
+}
 
 enum Stop {
     Park(Timestamp),
@@ -50,10 +90,8 @@ impl Reconciler {
         let Some(team) = config.teams.get(name) else {
             return Stepped::Failed(attempted(Outcome::OurFault, "not configured any more"));
         };
-        let mut handled = self.handled(|all| all.remove(source)).unwrap_or_default();
         let mut tally = Tally::default();
-        let ended = self.read_team(source, name, team, begun_at, &mut handled, &mut tally).await;
-        self.handled(|all| all.insert(source.clone(), handled));
+        let ended = self.read_team(source, name, team, begun_at, &mut tally).await;
         let now = self.clock.now();
         match ended {
             Ok(()) => {
@@ -68,8 +106,9 @@ impl Reconciler {
         }
     }
 
-    fn handled<T>(&self, act: impl FnOnce(&mut BTreeMap<SourceName, Handled>) -> T) -> T {
-        act(&mut self.shared.handled.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    fn handled<T>(&self, source: &SourceName, act: impl FnOnce(&mut Handled) -> T) -> T {
+        let mut all = self.shared.handled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        act(all.entry(source.clone()).or_default())
     }
 
     async fn read_team(
@@ -78,7 +117,6 @@ impl Reconciler {
         name: &TeamName,
         team: &Team,
         begun_at: Timestamp,
-        handled: &mut Handled,
         tally: &mut Tally,
     ) -> Result<(), Stop> {
         let destination = Destination::team(name);
@@ -87,6 +125,7 @@ impl Reconciler {
         let since = mark.map_or_else(|| begun_at.minus(LOOK_BACK), |mark| mark.minus(OVERLAP));
         let signl4 = self.outbound.load_full();
         let (mut next, mut newest): (Option<Value>, _) = (None, mark);
+        let mut unread = Unread::default();
         for _ in 0..PAGES {
             leave()?;
             let listed = signl4.signl4.list(name, since, next.as_ref()).await?;
@@ -95,15 +134,17 @@ impl Reconciler {
             for info in &listed.alerts {
                 newest = newest.max(info.modified_at);
                 let Some(page) = pages.get(&info.page).filter(|page| self.is_of(page, name, team)) else { continue };
-                let read = handled.get(&info.id).copied();
-                if info.modified_at.is_some() && read >= info.modified_at {
+                if self.handled(source, |handled| handled.has(info)) {
                     continue;
                 }
                 // The details, and the names of those who acted.
                 leave()?;
-                tally.add(self.tell_page(name, team, info, page).await?);
-                if let Some(modified_at) = info.modified_at {
-                    handled.insert(info.id.clone(), modified_at);
+                if let Some(entries) = self.read_page(source, name, info, &mut unread).await? {
+                    for _ in 0..signl4.signl4.unnamed(name, &info.users(&entries)) {
+                        leave()?;
+                    }
+                    tally.add(self.tell_page(name, team, info, page, &entries).await?);
+                    self.handled(source, |handled| handled.read(info));
                 }
             }
             if next.is_some() && next == listed.next {
@@ -114,14 +155,58 @@ impl Reconciler {
                 break;
             }
         }
+        // Not read to its end: the next poll begins where this one began.
+        if let Some(failed) = unread.last.take_if(|_| unread.waits) {
+            return Err(failed.into());
+        }
         // A time from the future would hide what comes.
         let at = newest.unwrap_or_else(|| begun_at.minus(OVERLAP)).min(begun_at);
         if mark != Some(at) {
             let change = PollChange::Read { source: source.to_string(), at, polled_at: begun_at };
             self.store.poll(change).await.map_err(|error| Stop::Fail(ours(&error)))?;
         }
-        handled.retain(|_, modified_at| *modified_at >= at.minus(OVERLAP * 2));
-        Ok(())
+        self.handled(source, |handled| {
+            handled.read.retain(|_, modified_at| *modified_at >= at.minus(OVERLAP * 2));
+            handled.tries.clear();
+        });
+        unread.last.map_or(Ok(()), |failed| Err(failed.into()))
+    }
+
+    /// What happened to one alert. `None`: it could not be read, and the others go on.
+    async fn read_page(
+        &self,
+        source: &SourceName,
+        name: &TeamName,
+        info: &Info,
+        unread: &mut Unread,
+    ) -> Result<Option<Vec<Entry>>, Attempted> {
+        let signl4 = self.outbound.load_full();
+        let mut failed = match signl4.signl4.timeline(name, &info.id).await {
+            Ok(entries) => return Ok(Some(entries)),
+            Err(failed) => failed,
+        };
+        let is_of_this_one = match failed.outcome {
+            Outcome::Unknown | Outcome::Busy { .. } => true,
+            Outcome::Accepted
+            | Outcome::NotYet { .. }
+            | Outcome::Unsent
+            | Outcome::Refused { .. }
+            | Outcome::Denied { .. }
+            | Outcome::OurFault => false,
+        };
+        let is_last = is_of_this_one && self.handled(source, |handled| handled.in_vain(info));
+        let is_busy = matches!(failed.outcome, Outcome::Busy { .. });
+        if !is_last && (!is_of_this_one || is_busy || unread.count >= UNREAD) {
+            return Err(failed);
+        }
+        failed.note = format!("{}: {}", info.page, failed.note);
+        unread.last = Some(failed);
+        if is_last {
+            return Ok(Some(Vec::new()));
+        }
+        unread.count = unread.count.saturating_add(1);
+        unread.waits = true;
+        Ok(None)
     }
 
     /// A key may see the teams of others, too.
@@ -130,12 +215,18 @@ impl Reconciler {
             || self.config.load().teams.get(&page.team).is_some_and(|other| other.account == team.account)
     }
 
-    async fn tell_page(&self, name: &TeamName, team: &Team, info: &Info, page: &Page) -> Result<Tally, Attempted> {
+    async fn tell_page(
+        &self,
+        name: &TeamName,
+        team: &Team,
+        info: &Info,
+        page: &Page,
+        entries: &[Entry],
+    ) -> Result<Tally, Attempted> {
         let signl4 = self.outbound.load_full();
-        let entries = signl4.signl4.timeline(name, &info.id).await?;
-        let names = signl4.signl4.names(name, &info.users(&entries)).await;
+        let names = signl4.signl4.names(name, &info.users(entries)).await;
         let mut tally = Tally::default();
-        for mut change in changes(info, &entries, &names, team.user_id.as_deref(), page, self.clock.now()) {
+        for mut change in changes(info, entries, &names, team.user_id.as_deref(), page, self.clock.now()) {
             change.notification_id = change.notification_id.map(|id| format!("{} {id}", team.account));
             let incoming = Incoming {
                 kind: EventKind::Signl4 { team: name.clone(), page: info.page.clone(), change },

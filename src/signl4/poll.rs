@@ -57,6 +57,13 @@ impl Signl4 {
         }
     }
 
+    /// How many of these users' names are still to be asked for.
+    pub fn unnamed(&self, name: &TeamName, ids: &[String]) -> usize {
+        let Some(team) = self.teams.get(name) else { return 0 };
+        let known = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.iter().filter(|id| !known.contains_key(&(team.account.to_string(), id.to_ascii_lowercase()))).count()
+    }
+
     /// The names of these users. One that cannot be asked for is called a SIGNL4 user, for now.
     pub async fn names(&self, name: &TeamName, ids: &[String]) -> BTreeMap<String, String> {
         let Some(team) = self.teams.get(name) else { return BTreeMap::new() };

@@ -12,6 +12,7 @@ mod rights;
 mod signing;
 mod spec;
 mod tenancy;
+mod throttle;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -102,6 +103,8 @@ pub struct Knobs {
     pub nested_context: bool,
     /// Where the list leaves fields out, and writes others as text.
     pub sparse: bool,
+    /// Lists and single alerts name times in whole seconds, as Microsoft's examples do; webhooks never.
+    pub whole_seconds: bool,
     /// An alert that is asked for alone comes without its context.
     pub context_only_in_lists: bool,
     /// Lists a minute and subscription; more are refused with 429.
@@ -124,6 +127,7 @@ impl Default for Knobs {
             jwks_uri: None,
             nested_context: false,
             sparse: false,
+            whole_seconds: false,
             context_only_in_lists: false,
             lists_per_minute: 100,
             permissions_readable: true,
@@ -158,6 +162,7 @@ pub struct State {
     tokens: BTreeMap<String, Token>,
     /// When each subscription was listed, for the limit.
     listed: BTreeMap<String, Vec<Timestamp>>,
+    buckets: throttle::Buckets,
     /// What Entra signs with, the newest last; made when first needed.
     keys: Vec<SigningKey>,
 }

@@ -127,6 +127,7 @@ pub struct State {
     pub attempts: Vec<Attempt>,
     pub knobs: Knobs,
     throttle: throttle::Throttle,
+    rest_throttle: throttle::Throttle,
 }
 
 impl State {
@@ -143,6 +144,7 @@ impl State {
             attempts: Vec::new(),
             knobs: Knobs::default(),
             throttle: throttle::Throttle::default(),
+            rest_throttle: throttle::Throttle::default(),
         }
     }
 

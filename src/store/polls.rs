@@ -21,7 +21,7 @@ const GAPS_KEPT: Duration = Duration::from_hours(31 * 24);
 pub enum PollChange {
     /// A source was read up to `at`.
     Read { source: String, at: Timestamp, polled_at: Timestamp },
-    /// The bridge could not be called.
+    /// The bridge could not be called. One that was stored before and overlaps becomes one with it.
     Gap { gap: Gap, why: &'static str },
     /// The bridge is alive and can write.
     Alive,
@@ -49,8 +49,15 @@ pub(super) fn change(connection: &Connection, change: &PollChange, now: Timestam
         }
         PollChange::Gap { gap, why } => {
             connection
-                .prepare_cached("INSERT INTO gap (from_at, to_at, why) VALUES (?1, ?2, ?3)")?
+                .prepare_cached(
+                    "INSERT INTO gap (from_at, to_at, why)
+                     SELECT min(?1, coalesce(min(from_at), ?1)), max(?2, coalesce(max(to_at), ?2)), ?3
+                     FROM gap WHERE from_at <= ?2 AND to_at >= ?1",
+                )?
                 .execute(params![gap.from.as_millis(), gap.to.as_millis(), why])?;
+            connection
+                .prepare_cached("DELETE FROM gap WHERE id < last_insert_rowid() AND from_at <= ?2 AND to_at >= ?1")?
+                .execute([gap.from.as_millis(), gap.to.as_millis()])?;
             connection
                 .prepare_cached("DELETE FROM gap WHERE to_at < ?1")?
                 .execute([now.minus(GAPS_KEPT).as_millis()])?;

@@ -325,7 +325,8 @@ impl Writer {
                 alert: key.as_ref(),
                 alert_id,
                 page,
-                repeat_key: heard.repeat_key,
+                // Whom nobody was told of because a person had it in hand may be somebody's page when it is free again.
+                repeat_key: heard.repeat_key.filter(|_| verdict.reason != Reason::InHand),
                 headers: heard.headers,
                 body: heard.body,
             },

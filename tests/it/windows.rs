@@ -7,7 +7,7 @@ use signl4_azure_bridge::egress::Limits;
 use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Metric};
 use signl4_azure_bridge::simulator::calls::Operation;
 use signl4_azure_bridge::simulator::faults::{Action, Door, Fault};
-use signl4_azure_bridge::simulator::scene::JANE;
+use signl4_azure_bridge::simulator::scene::{JANE, SUBSCRIPTION};
 use signl4_azure_bridge::simulator::signl4::AlertStatus;
 use signl4_azure_bridge::store::{Change, Changed};
 
@@ -70,6 +70,23 @@ async fn a_window_holds_pages_and_ends_with_one_digest_of_what_still_fires() {
     town.scene.azure.resolve(&b).unwrap();
     town.settle().await;
     assert_eq!(digest(&town).status, AlertStatus::Closed);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_window_holds_what_its_scope_takes_and_nothing_else() {
+    let scope =
+        r#"match     = { scope = "/subscriptions/SUB/resourceGroups/rg-patched" }"#.replace("SUB", SUBSCRIPTION);
+    let routes = PATCHING.replace(r#"match     = { resource = ["vm-*"] }"#, &scope);
+    let town = Town::with(Plan { routes: routes.leak(), ..Plan::default() }).await;
+    let in_group = |group: &str| AlertSpec { resource_group: group.to_owned(), ..alert("vm-a") };
+    let held = town.scene.azure.fire(in_group("RG-Patched")).unwrap();
+    let other = town.scene.azure.fire(in_group("rg-patched-too")).unwrap();
+    town.settle().await;
+    assert_eq!(town.pages(&held).len(), 0);
+    town.page(&other);
+    town.after(HOUR).await;
+    town.page(&held);
     town.close().await;
 }
 

@@ -23,7 +23,7 @@ const SAME_UNREADABLE_WITHIN: Duration = Duration::from_hours(24);
 pub(super) fn notified(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
     match notification.condition {
         Condition::Fired => fired(desk, connection, notification),
-        Condition::Resolved => resolved(desk, connection, notification),
+        Condition::Resolved => resolved(desk, connection, notification, Duration::ZERO),
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notificati
             }
         } else {
             // What a poll and a webhook say of one firing may differ a little.
-            let slack = if alert.polled { SAME_FIRING_WITHIN } else { Duration::ZERO };
+            let slack = if alert.polled || desk.found_late { SAME_FIRING_WITHIN } else { Duration::ZERO };
             let newer = match (notification.fired_at, alert.fired_at) {
                 (Some(fired), Some(known)) => fired > known.plus(slack),
                 // Without times, an episode ends only where we paged it and then heard its Resolved.
@@ -333,7 +333,13 @@ pub(super) fn page_fallback_team(desk: &mut Desk<'_>, alert: &AlertKey, rendered
     id
 }
 
-fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Reason {
+/// `slack`: by so much the times of one firing may differ in the words of whoever tells.
+pub(super) fn resolved(
+    desk: &mut Desk<'_>,
+    connection: &ConnectionName,
+    notification: &Notification,
+    slack: Duration,
+) -> Reason {
     let Some(alert) = desk.alert.clone() else {
         desk.alert = Some(Alert {
             condition: Condition::Resolved,
@@ -343,11 +349,14 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
         return Reason::ResolvedUnknown;
     };
     let own = alert.key == *notification.id.key();
-    let earlier_episode = own && !alert.members.is_empty()
-        || match (notification.fired_at, alert.fired_at) {
-            (Some(fired), Some(known)) => fired < known,
-            (Some(_), None) | (None, _) => false,
-        };
+    let slack = match (own, alert.polled) {
+        (true, true) => SAME_FIRING_WITHIN,
+        (true, false) => slack,
+        (false, _) => Duration::ZERO,
+    };
+    let times = notification.fired_at.zip(alert.fired_at);
+    let earlier_episode =
+        own && !alert.members.is_empty() || times.is_some_and(|(fired, known)| fired.plus(slack) < known);
     if earlier_episode {
         return Reason::Stale;
     }
@@ -358,13 +367,18 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
             return Reason::Stale;
         }
     }
-    let again = alert.condition == Condition::Resolved && notification.fired_at <= alert.fired_at;
+    let later = times.map_or(notification.fired_at > alert.fired_at, |(fired, known)| fired > known.plus(slack));
+    let again = alert.condition == Condition::Resolved && !later;
+    if again && own {
+        return Reason::Repeat;
+    }
     // The firing that it ends was not heard of yet.
-    let anew = own && notification.fired_at.zip(alert.fired_at).is_some_and(|(fired, known)| fired > known);
+    let anew = own && later && times.is_some();
     let azure = if anew { Ledger { seen: Some(AzureState::New), wanted: None } } else { alert.azure };
     desk.alert = Some(Alert {
         condition: Condition::Resolved,
-        fired_at: notification.fired_at.or(alert.fired_at),
+        // As it was told first: whoever tells it otherwise means the same firing.
+        fired_at: if later { notification.fired_at } else { alert.fired_at.or(notification.fired_at) },
         resolved_at: Some(notification.resolved_at.unwrap_or(desk.now)),
         azure,
         heard_at: desk.now,
@@ -375,6 +389,7 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
     }
     let live = desk.live();
     if live.is_empty() {
+        close_too(desk);
         return if again { Reason::Repeat } else { Reason::ResolvedWithoutPage };
     }
     let mut nobody_woken = true;
@@ -389,11 +404,15 @@ fn resolved(desk: &mut Desk<'_>, connection: &ConnectionName, notification: &Not
     if anew && desk.pages.iter().any(acknowledged) {
         desk.change_azure(AzureState::Acknowledged, "Its page is acknowledged in SIGNL4 since an earlier firing");
     }
-    let close_too = desk.pages.iter().any(|page| page.policy.close_in_azure == CloseInAzure::OnResolveToo);
-    if close_too {
+    close_too(desk);
+    if nobody_woken { Reason::ResolvedBeforePaged } else { Reason::Resolved }
+}
+
+/// Where the route of a page says so, the end of the alert closes it in Azure, whoever has ended the page before.
+pub(super) fn close_too(desk: &mut Desk<'_>) {
+    if desk.pages.iter().any(|page| page.policy.close_in_azure == CloseInAzure::OnResolveToo) {
         desk.change_azure(AzureState::Closed, "Resolved; closed by the SIGNL4 bridge as its route says");
     }
-    if nobody_woken { Reason::ResolvedBeforePaged } else { Reason::Resolved }
 }
 
 pub(super) fn resolve_page(desk: &mut Desk<'_>, id: &ExternalId, at: Timestamp) {

@@ -30,9 +30,8 @@ pub(super) fn polled(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &
             desk.found_late = true;
             let reason = azure::fired(desk, connection, notification);
             if let Some(alert) = desk.alert.as_mut().filter(|alert| alert.key == *notification.id.key()) {
-                if desk.known.alert.as_ref().is_none_or(|known| known.key != alert.key) {
-                    alert.polled = true;
-                }
+                let known = desk.known.alert.as_ref().filter(|known| known.key == alert.key);
+                alert.polled = known.is_none_or(|known| known.polled);
                 alert.azure_modified_at = alert.azure_modified_at.max(polled.modified_at);
             }
             reason
@@ -40,7 +39,7 @@ pub(super) fn polled(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &
         Found::Fired(raises) => recorded(desk, connection, polled, raises),
         Found::Resolved => {
             let is_new = desk.alert.is_none();
-            let reason = azure::notified(desk, connection, notification);
+            let reason = azure::resolved(desk, connection, notification, SAME_FIRING_WITHIN);
             if let Some(alert) = desk.alert.as_mut().filter(|_| is_new) {
                 alert.polled = true;
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Reason;
-use super::azure::{replace_page, resolve_page, target};
+use super::azure::{close_too, replace_page, resolve_page, target};
 use super::desk::Desk;
 use crate::domain::delivery::{AzureState, Call};
 use crate::domain::event::Notification;
@@ -49,6 +49,7 @@ pub(super) fn joins(
             for id in live {
                 resolve_page(desk, &id, notification.fired_at.unwrap_or(desk.now));
             }
+            close_too(desk);
             Some(Reason::Resolved)
         }
         Step::Ends | Step::Reverses => None,

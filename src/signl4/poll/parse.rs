@@ -280,7 +280,10 @@ impl Teller<'_> {
         let modified_at = info.modified_at.unwrap_or(now);
         // Of two alerts with this id one may be put aside while the other is open.
         let other = page.signl4_alert_id.as_ref().is_some_and(|known| *known != info.id);
+        let closed_since = page.signl4.seen == Some(PageState::Closed) && info.acknowledged_at < page.changed_at;
         let (happened, at, by) = match info.state? {
+            // Whoever re-opens what was acknowledged finds it acknowledged.
+            PageState::Acknowledged if closed_since && !other => (Happened::Acknowledged, modified_at, Some("unknown")),
             PageState::Acknowledged => {
                 let by = info.acknowledged_by.last().map(String::as_str);
                 (Happened::Acknowledged, info.acknowledged_at.unwrap_or(modified_at), by)

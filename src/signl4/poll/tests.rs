@@ -155,6 +155,11 @@ fn without_a_timeline_the_list_tells_the_state() {
     ] {
         assert_eq!(shown(&told(&read(&json!(code)), &[], &page(Some(seen)))), [expected]);
     }
+    let mut closed = page(Some(PageState::Closed));
+    closed.changed_at = Some(at(20));
+    assert_eq!(shown(&told(&read(&json!(2)), &[], &closed)), ["acknowledged by a SIGNL4 user"], "re-opened since then");
+    closed.changed_at = Some(at(35));
+    assert_eq!(shown(&told(&read(&json!(2)), &[], &closed)), [""; 0], "listed before it was closed");
     let mut other = page(Some(PageState::Acknowledged));
     other.signl4_alert_id = Some("s0".to_owned());
     assert_eq!(shown(&told(&read(&json!(1)), &[], &other)), [""; 0], "the open one of two with this id");

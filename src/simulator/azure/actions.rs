@@ -11,6 +11,7 @@ use super::alert::{Alert, AlertState, Modification, MonitorCondition};
 use super::signing::SecureWebhook;
 use super::spec::AlertSpec;
 use super::{Azure, payload};
+use crate::domain::timestamp::Timestamp;
 use crate::simulator::calls::redact_url;
 
 /// A webhook receiver of an action group.
@@ -121,6 +122,7 @@ impl Azure {
                 modified_at: now,
                 modified_by: "System".to_owned(),
                 history: vec![created],
+                listed_from: None,
             };
             state.alerts.insert(id, alert.clone());
             Ok(alert)
@@ -160,6 +162,14 @@ impl Azure {
         })
     }
 
+    /// Lists show the alert from then on only, though it has changed before.
+    pub fn list_late(&self, id: &str, from: Timestamp) -> Result<(), ActionError> {
+        self.change_alert(id, |alert| {
+            alert.listed_from = Some(from);
+            Ok(())
+        })
+    }
+
     /// Forgets an alert, as Azure does after 30 days.
     pub fn forget(&self, id: &str) -> Result<(), ActionError> {
         self.shared
@@ -190,6 +200,7 @@ impl Azure {
             modified_at: now,
             modified_by: "System".to_owned(),
             history: Vec::new(),
+            listed_from: None,
         };
         let body = payload::common_schema(&alert, MonitorCondition::Fired);
         self.post(|_| true, &Bytes::from(body.to_string()), "test notification");

@@ -71,6 +71,9 @@ pub struct Alert {
     pub modified_at: Timestamp,
     pub modified_by: String,
     pub history: Vec<Modification>,
+    /// Lists do not show it before then.
+    #[serde(skip)]
+    pub listed_from: Option<Timestamp>,
 }
 
 impl Alert {

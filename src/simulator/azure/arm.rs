@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::alert::{Alert, AlertState, MonitorCondition};
 use super::spec::Signal;
 use super::tenancy::Role;
-use super::{Azure, PrincipalName, SameState, State, list, payload, rights};
+use super::{Azure, PrincipalName, SameState, State, list, payload, rights, throttle};
 use crate::domain::timestamp::Timestamp;
 use crate::simulator::calls::{Answer, Asked, Operation};
 
@@ -62,7 +62,8 @@ struct Caller {
 
 pub(super) fn answer(azure: &Azure, operation: Operation, asked: &Asked) -> Answer {
     let own = asked.base_url(&azure.url());
-    let result = azure.shared.change(|state| serve(state, operation, asked, &own));
+    let mut left = throttle::full(&asked.method);
+    let result = azure.shared.change(|state| serve(state, operation, asked, &own, &mut left));
     let answer = match result {
         Ok(body) => Answer::ok(&body),
         Err(Refusal(status @ StatusCode::TOO_MANY_REQUESTS, code, message)) => {
@@ -81,14 +82,14 @@ pub(super) fn answer(azure: &Azure, operation: Operation, asked: &Asked) -> Answ
         }
     };
     let remaining = if asked.method == Method::GET {
-        ("x-ms-ratelimit-remaining-subscription-reads", "249")
+        "x-ms-ratelimit-remaining-subscription-reads"
     } else {
-        ("x-ms-ratelimit-remaining-subscription-writes", "199")
+        "x-ms-ratelimit-remaining-subscription-writes"
     };
-    answer.with(remaining.0, remaining.1.to_owned()).with("x-ms-correlation-request-id", Uuid::new_v4().to_string())
+    answer.with(remaining, left.to_string()).with("x-ms-correlation-request-id", Uuid::new_v4().to_string())
 }
 
-fn serve(state: &mut State, operation: Operation, asked: &Asked, own: &str) -> Result<Value, Refusal> {
+fn serve(state: &mut State, operation: Operation, asked: &Asked, own: &str, left: &mut u32) -> Result<Value, Refusal> {
     let caller = authenticate(state, asked)?;
     let segments = asked.segments();
     let route = if operation == Operation::Permissions { rights::route(&segments) } else { route(&segments) };
@@ -110,6 +111,11 @@ fn serve(state: &mut State, operation: Operation, asked: &Asked, own: &str) -> R
         "Microsoft.AlertsManagement/alerts/read"
     };
     authorize(state, &caller, &route, action)?;
+    let account = format!("{} {}", caller.client_id, route.subscription.unwrap_or_default().to_lowercase());
+    *left = state.buckets.take(&account, &asked.method, asked.at).ok_or_else(|| {
+        let message = "Number of requests for the subscription has exceeded the limit of its bucket.".to_owned();
+        Refusal(StatusCode::TOO_MANY_REQUESTS, "SubscriptionRequestsThrottled", message)
+    })?;
     if operation == Operation::ListAlerts {
         list::throttle(state, &route, asked.at)?;
         return list::list(state, asked, &route.scope, own);
@@ -128,7 +134,7 @@ fn serve(state: &mut State, operation: Operation, asked: &Asked, own: &str) -> R
     }
     if operation == Operation::GetAlert {
         let context = (!knobs.context_only_in_lists).then_some(knobs.nested_context);
-        return Ok(show(alert, &Shown { context, ..Shown::of(asked) }));
+        return Ok(show(alert, &Shown { context, whole_seconds: knobs.whole_seconds, ..Shown::of(asked) }));
     }
     let (new_state, comments) = requested_change(asked)?;
     if alert.state == new_state && knobs.same_state == SameState::Conflict {
@@ -258,17 +264,24 @@ pub(super) struct Shown {
     pub(super) context: Option<bool>,
     /// With the members that only the 2025 preview has.
     pub(super) custom_properties: bool,
+    /// Without fractions of seconds.
+    pub(super) whole_seconds: bool,
 }
 
 impl Shown {
     pub(super) fn of(asked: &Asked) -> Self {
-        Self { context: None, custom_properties: asked.query("api-version").is_some_and(|version| version >= "2025") }
+        let custom_properties = asked.query("api-version").is_some_and(|version| version >= "2025");
+        Self { context: None, custom_properties, whole_seconds: false }
     }
 }
 
 /// An alert as the REST API shows it.
 pub(super) fn show(alert: &Alert, shown: &Shown) -> Value {
     let (name, group, kind) = alert.target_parts();
+    let time = |at: Timestamp| {
+        let whole = Timestamp::from_millis(at.as_millis() - at.as_millis().rem_euclid(1_000));
+        if shown.whole_seconds { whole.to_string() } else { payload::ticks(at) }
+    };
     let mut properties = json!({
         "essentials": {
             "severity": alert.severity(),
@@ -288,8 +301,8 @@ pub(super) fn show(alert: &Alert, shown: &Shown) -> Value {
             "smartGroupId": "",
             "smartGroupingReason": "",
             "alertRule": alert.rule_id(),
-            "startDateTime": payload::ticks(alert.fired_at),
-            "lastModifiedDateTime": payload::ticks(alert.modified_at),
+            "startDateTime": time(alert.fired_at),
+            "lastModifiedDateTime": time(alert.modified_at),
             "lastModifiedUserName": alert.modified_by,
             "actionStatus": { "isSuppressed": alert.spec.suppressed },
             "description": alert.spec.description,
@@ -300,7 +313,7 @@ pub(super) fn show(alert: &Alert, shown: &Shown) -> Value {
     if let Some(at) = alert.resolved_at
         && let Some(Value::Object(essentials)) = properties.get_mut("essentials")
     {
-        essentials.insert("monitorConditionResolvedDateTime".to_owned(), json!(payload::ticks(at)));
+        essentials.insert("monitorConditionResolvedDateTime".to_owned(), json!(time(at)));
     }
     if let Value::Object(properties) = &mut properties {
         if let Some(nested) = shown.context {

@@ -61,7 +61,8 @@ pub(super) fn list(state: &State, asked: &Asked, scope: &str, own: &str) -> Resu
                 RangeOf::StartDateTime => alert.fired_at,
                 RangeOf::LastModifiedDateTime => alert.modified_at,
             };
-            in_scope(alert, scope) && range.0 <= at && at <= range.1
+            let is_listed = alert.listed_from.is_none_or(|from| from <= asked.at);
+            is_listed && in_scope(alert, scope) && range.0 <= at && at <= range.1
         })
         .filter(|alert| matches_filters(alert, asked))
         .collect();
@@ -70,7 +71,8 @@ pub(super) fn list(state: &State, asked: &Asked, scope: &str, own: &str) -> Resu
         None => 0,
         Some(token) => read_token(token).ok_or_else(|| bad("The continuation token is invalid.".to_owned()))?,
     };
-    let shown = Shown { context: with_context.then_some(state.knobs.nested_context), ..Shown::of(asked) };
+    let context = with_context.then_some(state.knobs.nested_context);
+    let shown = Shown { context, whole_seconds: state.knobs.whole_seconds, ..Shown::of(asked) };
     let select = asked.query("select");
     let value: Vec<Value> = alerts
         .iter()

@@ -31,7 +31,7 @@ pub(super) fn operation(asked: &Asked) -> Option<Operation> {
 pub(super) fn webhook(signl4: &Signl4, asked: &Asked) -> Answer {
     let secret = asked.segments().get(1).copied().unwrap_or_default().to_owned();
     let (answer, accepted) = signl4.shared.change(|state| {
-        let allowance = state.throttle.count(state.knobs.limits, asked.at);
+        let allowance = state.throttle.count(&state.knobs.limits.of_events(), asked.at);
         let limited = |answer: Answer| {
             answer
                 .with("x-ratelimit-limit", allowance.limit.to_string())

@@ -51,6 +51,19 @@ pub(super) fn answer(signl4: &Signl4, operation: Operation, asked: &Asked) -> An
     if !authentic {
         return error(StatusCode::UNAUTHORIZED, 401, "Unauthorized.", "The API key is missing or invalid.");
     }
+    let exceeded = signl4.shared.change(|state| {
+        let limits = state.knobs.limits;
+        let (throttle, windows) = if operation == Operation::CreateEvent {
+            (&mut state.throttle, limits.of_events())
+        } else {
+            (&mut state.rest_throttle, limits.of_rest())
+        };
+        throttle.count(&windows, asked.at).exceeded
+    });
+    if exceeded {
+        let details = "Too many requests were sent. Receiving is blocked for the period that was exceeded.";
+        return error(StatusCode::TOO_MANY_REQUESTS, 429, "Throttled.", details);
+    }
     match operation {
         Operation::ListTeams => Answer::ok(&signl4.read(teams)),
         Operation::ListUsers => Answer::ok(&signl4.read(users)),

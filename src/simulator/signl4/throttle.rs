@@ -23,7 +23,8 @@ pub enum Limits {
 }
 
 impl Limits {
-    fn windows(self) -> Vec<(Duration, u32)> {
+    /// Of events.
+    pub(super) fn of_events(self) -> Vec<(Duration, u32)> {
         let limits = |counts: [u32; 4]| {
             [15, 60, 3_600, 86_400].into_iter().map(Duration::from_secs).zip(counts).collect::<Vec<_>>()
         };
@@ -32,6 +33,17 @@ impl Limits {
             Self::Commercial => limits([150, 600, 36_000, 864_000]),
             Self::Free => limits([10, 240, 1_200, 4_800]),
             Self::Custom { per_15s, per_minute } => limits([per_15s, per_minute, u32::MAX, u32::MAX]),
+        }
+    }
+
+    /// Of all other calls of the REST API.
+    pub(super) fn of_rest(self) -> Vec<(Duration, u32)> {
+        let limits =
+            |a_quarter, an_hour| vec![(Duration::from_secs(15), a_quarter), (Duration::from_hours(1), an_hour)];
+        match self {
+            Self::Off | Self::Custom { .. } => Vec::new(),
+            Self::Commercial => limits(150, 36_000),
+            Self::Free => limits(10, 1_200),
         }
     }
 }
@@ -66,8 +78,7 @@ pub(super) struct Allowance {
 
 impl Throttle {
     /// Counts one request.
-    pub(super) fn count(&mut self, limits: Limits, now: Timestamp) -> Allowance {
-        let limits = limits.windows();
+    pub(super) fn count(&mut self, limits: &[(Duration, u32)], now: Timestamp) -> Allowance {
         if limits.is_empty() {
             *self = Self::default();
             // The documented limit stands in the headers even where it does not hold.
@@ -83,7 +94,7 @@ impl Throttle {
             self.windows = limits.iter().map(|(length, _)| Window { length: *length, since: now, count: 0 }).collect();
         }
         let mut tightest = Allowance { limit: 0, remaining: u32::MAX, reset: now, exceeded: false };
-        for (window, (_, limit)) in self.windows.iter_mut().zip(&limits) {
+        for (window, (_, limit)) in self.windows.iter_mut().zip(limits) {
             window.add(now);
             let remaining = limit.saturating_sub(window.count);
             let exceeded = window.count > *limit;
@@ -129,7 +140,7 @@ mod tests {
     #[test]
     fn a_full_window_closes_for_its_whole_length() {
         let mut throttle = Throttle::default();
-        let limits = Limits::Custom { per_15s: 2, per_minute: 100 };
+        let limits = &Limits::Custom { per_15s: 2, per_minute: 100 }.of_events();
         let start = Timestamp::from_millis(0);
         let at = |seconds: u64| start.plus(Duration::from_secs(seconds));
         assert!(!throttle.count(limits, at(0)).exceeded);
@@ -149,9 +160,9 @@ mod tests {
         for _ in 0..10 {
             throttle.count_error(Limits::Commercial, start);
         }
-        assert!(!throttle.count(Limits::Commercial, start).exceeded);
+        assert!(!throttle.count(&Limits::Commercial.of_events(), start).exceeded);
         throttle.count_error(Limits::Commercial, start);
-        assert!(throttle.count(Limits::Commercial, start).exceeded);
-        assert!(!throttle.count(Limits::Commercial, start.plus(Duration::from_mins(1))).exceeded);
+        assert!(throttle.count(&Limits::Commercial.of_events(), start).exceeded);
+        assert!(!throttle.count(&Limits::Commercial.of_events(), start.plus(Duration::from_mins(1))).exceeded);
     }
 }

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use signl4_azure_bridge::simulator::azure::AlertState;
+use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Metric};
 use signl4_azure_bridge::simulator::scene::{JANE, JOHN};
 use signl4_azure_bridge::simulator::signl4::AlertStatus;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{MINUTE, cpu, disk, metrics};
+use super::{MINUTE, cpu, disk, events, metrics};
 use crate::town::{Plan, Town};
 
 /// What the bridge logs on this thread.
@@ -46,7 +46,7 @@ async fn after_an_outage_what_still_fires_is_paged_and_what_resolved_ends() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let town = Town::new().await;
+    let town = super::town().await;
     let before = town.scene.azure.fire(cpu()).unwrap();
     town.settle().await;
     town.poll().await;
@@ -77,8 +77,37 @@ async fn after_an_outage_what_still_fires_is_paged_and_what_resolved_ends() {
 }
 
 #[tokio::test]
+async fn what_fired_shortly_before_an_outage_or_in_the_silence_after_it_is_paged() {
+    let town = super::town().await;
+    town.poll().await;
+    let quiet = |name: &str| AlertSpec::metric(name, "vm-web-1", Metric::default());
+    // No webhook comes from now on: not to a bridge that is down, and not within 15 minutes of that.
+    town.scene.azure.remove_webhooks();
+    let long_before = town.scene.azure.fire(quiet("long before")).unwrap();
+    town.poll_after(MINUTE * 10).await;
+    let before = town.scene.azure.fire(quiet("shortly before")).unwrap();
+    town.poll_after(MINUTE).await;
+    assert_eq!(events(&town).await.len(), 2, "both are recorded: their rules have never called");
+    town.clock.advance(MINUTE * 10);
+    let town = town.restart().await;
+    town.scene.azure.remove_webhooks();
+    town.poll().await;
+    town.page(&before);
+    town.clock.advance(MINUTE * 14);
+    let after = town.scene.azure.fire(quiet("after it")).unwrap();
+    town.poll_after(Duration::from_secs(30)).await;
+    town.page(&after);
+    town.clock.advance(MINUTE * 2);
+    let later = town.scene.azure.fire(quiet("long after")).unwrap();
+    town.poll_after(MINUTE).await;
+    town.poll_after(MINUTE).await;
+    assert_eq!((town.pages(&long_before).len(), town.pages(&later).len()), (0, 0), "nobody asked to be woken by these");
+    town.close().await;
+}
+
+#[tokio::test]
 async fn a_restart_within_azures_patience_is_no_outage() {
-    let town = Town::new().await;
+    let town = super::town().await;
     town.poll().await;
     town.scene.azure.remove_webhooks();
     let alert = town.scene.azure.fire(cpu()).unwrap();
@@ -91,7 +120,7 @@ async fn a_restart_within_azures_patience_is_no_outage() {
 
 #[tokio::test]
 async fn what_fired_while_webhooks_were_answered_503_is_paged() {
-    let town = Town::new().await;
+    let town = super::town().await;
     town.poll().await;
     // Whoever stops the listener's store: the handler answers 503 while it says that it is stopping.
     let stopping = |is: bool| town.bridge.stopping.store(is, std::sync::atomic::Ordering::SeqCst);
@@ -113,20 +142,117 @@ async fn what_fired_while_webhooks_were_answered_503_is_paged() {
     town.close().await;
 }
 
+/// Answers Azure's tries of one webhook 503, as a bridge that is stopping does, and lets it poll meanwhile.
+async fn refuse_and_poll(town: &Town, url: &str, body: &str) {
+    town.bridge.stopping.store(true, std::sync::atomic::Ordering::SeqCst);
+    for wait in [10, 5, 20, 5, 40, 5] {
+        town.clock.advance(Duration::from_secs(wait));
+        assert_eq!(town.post(url, body.to_owned()).await.status(), 503);
+        town.poll().await;
+    }
+    town.bridge.stopping.store(false, std::sync::atomic::Ordering::SeqCst);
+}
+
+#[tokio::test]
+async fn what_a_poll_recorded_while_webhooks_were_answered_503_is_paged_and_told_in_one_line() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for polled_before in [false, true] {
+        let town = super::town().await;
+        town.poll().await;
+        town.scene.azure.webhooks().hold();
+        let alert = town.scene.azure.fire(cpu()).unwrap();
+        let body = town.scene.azure.webhook_body(&alert).unwrap().to_string();
+        if polled_before {
+            town.poll_after(MINUTE).await;
+        }
+        assert_eq!(town.pages(&alert).len(), 0);
+        refuse_and_poll(&town, &town.azure_url(), &body).await;
+        town.poll_after(MINUTE).await;
+        town.page(&alert);
+        let recorded = events(&town).await.into_iter().filter(|(_, reason)| reason == "recorded_by_poll").count();
+        assert_eq!(recorded, usize::from(polled_before), "it waits while its webhook may be refused");
+        town.scene.azure.webhooks().release(signl4_azure_bridge::simulator::outbox::Order::AsHeld).await;
+        town.settle().await;
+        town.poll_after(MINUTE).await;
+        town.page(&alert);
+        town.close().await;
+    }
+    let told = log.lines("has caught up");
+    assert_eq!(told.len(), 2, "one for each town: {told:?}");
+    assert!(told.iter().all(|line| line.contains("answered 503") && line.contains("paged=1")), "{told:?}");
+}
+
+#[tokio::test]
+async fn who_is_not_azure_opens_no_gap() {
+    let town = super::town().await;
+    town.poll().await;
+    town.scene.azure.remove_webhooks();
+    let mut alert = String::new();
+    town.bridge.stopping.store(true, std::sync::atomic::Ordering::SeqCst);
+    for number in 0..5 {
+        if number == 2 {
+            alert = town.scene.azure.fire(cpu()).unwrap();
+        }
+        assert_eq!(town.post(&town.signl4_url(), "{}").await.status(), 503);
+        town.clock.advance(Duration::from_secs(25));
+    }
+    town.bridge.stopping.store(false, std::sync::atomic::Ordering::SeqCst);
+    town.poll_after(MINUTE).await;
+    assert_eq!(town.pages(&alert).len(), 0, "its rule has never called, and nobody was kept from calling");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_store_that_failed_is_one_outage() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let town = super::town().await;
+    town.poll().await;
+    town.scene.azure.webhooks().hold();
+    let alert = town.scene.azure.fire(cpu()).unwrap();
+    let body = town.scene.azure.webhook_body(&alert).unwrap().to_string();
+    let (store, away) = (town.folder.path().join("bridge.db"), town.folder.path().join("away"));
+    std::fs::rename(&store, &away).unwrap();
+    for _ in 0..6 {
+        town.clock.advance(Duration::from_secs(20));
+        assert_eq!(town.post(&town.azure_url(), body.clone()).await.status(), 503);
+        town.bridge.reconciler.step().await;
+    }
+    std::fs::rename(&away, &store).unwrap();
+    for _ in 0..4 {
+        town.poll_after(MINUTE).await;
+    }
+    town.page(&alert);
+    let told = log.lines("has caught up");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("could store nothing") && told[0].contains("paged=1"), "{}", told[0]);
+    town.close().await;
+}
+
+const ALL: fn(String) -> String =
+    |toml| format!("{toml}\npoll = \"1m\"\n").replacen("[azure.contoso]", "[azure.contoso]\npoll_raises = \"all\"", 1);
+const AUTO: fn(String) -> String = |toml| format!("{toml}\npoll = \"1m\"\n");
+
 #[tokio::test]
 async fn with_a_random_half_of_all_webhooks_lost_both_sides_agree() {
-    for seed in [1, 7, 42] {
+    for (seed, raises, edit, whole_seconds) in
+        [(1, "all", ALL, false), (7, "all", ALL, true), (42, "auto", AUTO, true), (99, "auto", AUTO, false)]
+    {
         let mut chance = fastrand::Rng::with_seed(seed);
-        let edit: fn(String) -> String = |toml| {
-            format!("{toml}\npoll = \"1m\"\n").replacen("[azure.contoso]", "[azure.contoso]\npoll_raises = \"all\"", 1)
-        };
-        let town = Town::with(Plan { edit, ..Plan::default() }).await;
+        let seed = format!("{seed}, {raises}, whole seconds {whole_seconds}");
+        let town = super::town_with(Plan { edit, ..Plan::default() }).await;
+        town.scene.azure.knobs(|knobs| knobs.whole_seconds = whole_seconds);
         town.poll().await;
-        let mut alerts: Vec<String> = Vec::new();
+        // The rule has called once: what it does not tell is missed.
+        let mut alerts: Vec<String> = vec![town.scene.azure.fire(cpu()).unwrap()];
+        town.settle().await;
         for _ in 0..60 {
             town.scene.azure.webhooks().lose_next(u32::from(chance.bool()));
             town.scene.signl4.webhooks().lose_next(u32::from(chance.bool()));
-            town.clock.advance(Duration::from_secs(chance.u64(5..70)));
+            town.clock.advance(Duration::from_millis(chance.u64(5_000..70_000)));
             let some = (!alerts.is_empty()).then(|| alerts[chance.usize(0..alerts.len())].clone());
             match (chance.u32(0..8), some) {
                 (0 | 1, _) | (_, None) => alerts.push(town.scene.azure.fire(cpu()).unwrap()),

@@ -18,7 +18,7 @@ fn lists(town: &Town) -> Vec<Call> {
 }
 
 async fn with_two_subscriptions() -> Town {
-    let town = Town::with(Plan {
+    let town = super::town_with(Plan {
         edit: |toml| {
             let both = format!("subscriptions = [\"{SUBSCRIPTION}\", \"{SECOND}\"]");
             let lines = toml.lines().filter(|line| !line.starts_with("token         ="));
@@ -211,6 +211,60 @@ async fn a_context_that_cannot_be_read_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn an_alert_that_cannot_be_read_holds_up_no_other_and_is_paged_as_it_is_listed() {
+    for status in [500, 503, 403] {
+        let town = behind_a_firewall().await;
+        let (unread, other) = (town.scene.azure.fire(cpu()).unwrap(), town.scene.azure.fire(disk()).unwrap());
+        let fault = Fault::status(status).on(Operation::GetAlert).on_path(&unread).always();
+        town.scene.azure.faults().plan(fault);
+        let problem = async || {
+            let readyz = town.http.get(format!("{}/readyz", town.admin)).send().await.unwrap();
+            readyz.json::<serde_json::Value>().await.unwrap()["polls"][0]["problem"].clone()
+        };
+        town.poll_after(MINUTE).await;
+        if status != 503 {
+            town.page(&other);
+        }
+        let mut told = Vec::new();
+        for _ in 0..6 {
+            town.poll_after(Duration::from_secs(20)).await;
+            told.extend(problem().await.as_str().map(str::to_owned));
+        }
+        town.page(&other);
+        assert!(town.page(&unread).title.starts_with("Sev1 "), "{status}: {}", town.page(&unread).title);
+        assert!(
+            told.iter().any(|problem| problem.contains(&unread) && problem.contains("as it is listed")),
+            "{told:?}"
+        );
+        // Everything was told: the list is read from there on.
+        town.scene.azure.take_calls();
+        town.poll_after(MINUTE).await;
+        town.poll_after(MINUTE).await;
+        assert_eq!(problem().await, serde_json::Value::Null);
+        assert_eq!(town.scene.azure.read(|state| state.calls_of(Operation::GetAlert).count()), 0);
+        town.page(&unread);
+        town.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_alert_that_the_list_shows_late_is_found() {
+    let town = behind_a_firewall().await;
+    let late = town.scene.azure.fire(cpu()).unwrap();
+    town.scene.azure.list_late(&late, town.clock.now().plus(Duration::from_secs(90))).unwrap();
+    // More than a page of later changes lie above it when it appears.
+    town.clock.advance(Duration::from_secs(30));
+    for _ in 0..300 {
+        town.scene.azure.fire(disk().suppressed()).unwrap();
+    }
+    town.poll_after(Duration::from_secs(30)).await;
+    assert_eq!(town.pages(&late).len(), 0);
+    town.poll_after(MINUTE).await;
+    town.page(&late);
+    town.close().await;
+}
+
+#[tokio::test]
 async fn the_context_may_lie_deeper_or_be_missing_from_the_alert_alone() {
     for nested in [false, true] {
         let town = behind_a_firewall().await;
@@ -234,11 +288,28 @@ async fn an_alert_that_comes_alone_without_its_context_is_found_in_a_list_with_i
 
 #[tokio::test]
 async fn fields_that_are_missing_and_numbers_that_are_text_cost_no_page() {
-    let town = behind_a_firewall().await;
+    let town = super::town_with(Plan {
+        edit: |toml| toml.lines().filter(|line| !line.starts_with("token         =")).collect::<Vec<_>>().join("\n"),
+        ..Plan::default()
+    })
+    .await;
+    town.scene.azure.remove_webhooks();
     town.scene.azure.knobs(|knobs| {
         knobs.sparse = true;
         knobs.next_link_with_port = true;
     });
+    // More than a page, from before the first poll looks back to.
+    for _ in 0..300 {
+        town.scene.azure.fire(disk()).unwrap();
+    }
+    town.poll_after(Duration::from_hours(2)).await;
+    let lists = lists(&town);
+    assert_eq!(lists.len(), 2);
+    let link = lists[0].answer_json()["nextLink"].as_str().unwrap().to_owned();
+    assert!(link.starts_with(&format!("{}/", town.scene.azure.url())), "an address with its port: {link}");
+    assert!(link.ends_with(&lists[1].path), "followed as it is: {link}");
+    let recorded = events(&town).await.into_iter().filter(|(_, reason)| reason == "recorded_by_poll").count();
+    assert_eq!(recorded, 300);
     let alert = town.scene.azure.fire(cpu()).unwrap();
     town.poll_after(MINUTE).await;
     assert!(town.page(&alert).title.starts_with("Sev1 "), "{}", town.page(&alert).title);

@@ -20,7 +20,7 @@ fn changes(town: &Town) -> usize {
 
 #[tokio::test]
 async fn acknowledged_in_the_portal_is_acknowledged_on_the_phone() {
-    let town = Town::new().await;
+    let town = super::town().await;
     let alert = town.scene.azure.fire(cpu()).unwrap();
     town.settle().await;
     town.clock.advance(MINUTE);
@@ -40,7 +40,7 @@ async fn acknowledged_in_the_portal_is_acknowledged_on_the_phone() {
 
 #[tokio::test]
 async fn closed_in_the_portal_ends_on_the_phone() {
-    let town = Town::new().await;
+    let town = super::town().await;
     let alert = town.scene.azure.fire(cpu()).unwrap();
     town.settle().await;
     town.scene.signl4.acknowledge(&town.page(&alert).id, JANE, None).unwrap();
@@ -58,7 +58,7 @@ async fn closed_in_the_portal_ends_on_the_phone() {
 #[tokio::test]
 async fn set_back_to_new_in_the_portal_pages_anew() {
     for closed in [false, true] {
-        let town = Town::new().await;
+        let town = super::town().await;
         let alert = town.scene.azure.fire(cpu()).unwrap();
         town.settle().await;
         let first = town.page(&alert).id;
@@ -88,7 +88,7 @@ async fn a_route_says_what_setting_back_to_new_means() {
     for (policy, notes) in [("annotate", &["Set back to New in Azure by anna@example.com"][..]), ("ignore", &[][..])] {
         let routes: &'static str =
             Box::leak(format!("[[route]]\nname = \"all\"\nteam = \"ops\"\non_reopened = \"{policy}\"\n").into());
-        let town = Town::with(Plan { routes, ..Plan::default() }).await;
+        let town = super::town_with(Plan { routes, ..Plan::default() }).await;
         let alert = town.scene.azure.fire(cpu()).unwrap();
         town.settle().await;
         town.scene.signl4.acknowledge(&town.page(&alert).id, JANE, None).unwrap();
@@ -107,7 +107,7 @@ async fn a_route_says_what_setting_back_to_new_means() {
 async fn taken_in_hand_in_the_portal_while_the_page_is_held_wakes_nobody() {
     for state in [AlertState::Acknowledged, AlertState::Closed] {
         let routes = "[[route]]\nname = \"patient\"\nteam = \"ops\"\ngrace = \"5m\"\n";
-        let town = Town::with(Plan { routes, ..Plan::default() }).await;
+        let town = super::town_with(Plan { routes, ..Plan::default() }).await;
         let alert = town.scene.azure.fire(cpu()).unwrap();
         town.settle().await;
         town.clock.advance(MINUTE);
@@ -122,7 +122,7 @@ async fn taken_in_hand_in_the_portal_while_the_page_is_held_wakes_nobody() {
 #[tokio::test]
 async fn our_own_changes_do_not_come_back_whatever_azure_calls_us() {
     for name in [PrincipalName::ObjectId, PrincipalName::ClientId, PrincipalName::DisplayName] {
-        let town = Town::new().await;
+        let town = super::town().await;
         town.scene.azure.knobs(|knobs| knobs.principal_name = name);
         let alert = town.scene.azure.fire(cpu()).unwrap();
         town.settle().await;
@@ -150,7 +150,7 @@ async fn our_own_changes_do_not_come_back_whatever_azure_calls_us() {
 
 #[tokio::test]
 async fn an_old_alert_acknowledged_today_is_seen() {
-    let town = Town::new().await;
+    let town = super::town().await;
     let alert = town.scene.azure.fire(cpu()).unwrap();
     town.settle().await;
     town.poll().await;
@@ -165,7 +165,7 @@ async fn an_old_alert_acknowledged_today_is_seen() {
 
 #[tokio::test]
 async fn an_acknowledgement_on_the_way_does_not_hide_a_close_in_the_portal() {
-    let town = Town::new().await;
+    let town = super::town().await;
     let alert = town.scene.azure.fire(cpu()).unwrap();
     town.settle().await;
     let page = town.page(&alert).id;

@@ -1,7 +1,7 @@
 //! SIGNL4 polled: what people do on the phone reaches Azure without any outbound webhook.
 
 use signl4_azure_bridge::simulator::azure::{AlertState, Role};
-use signl4_azure_bridge::simulator::calls::{Call, Operation};
+use signl4_azure_bridge::simulator::calls::{Answered, Call, Operation};
 use signl4_azure_bridge::simulator::faults::{Fault, RetryAfter};
 use signl4_azure_bridge::simulator::scene::{JANE, JOHN};
 use signl4_azure_bridge::simulator::signl4::{AlertStatus, NoteIn};
@@ -17,7 +17,7 @@ type Act = fn(&Town, &str);
 
 /// Webhooks and polls on both sides.
 async fn with_both() -> Town {
-    let town = Town::with(Plan { edit: |toml| format!("{toml}\npoll = \"1m\"\n"), ..Plan::default() }).await;
+    let town = super::town_with(Plan { edit: |toml| format!("{toml}\npoll = \"1m\"\n"), ..Plan::default() }).await;
     town.poll().await;
     town
 }
@@ -44,6 +44,10 @@ async fn the_whole_story_passes_by_polling_alone() {
             town.scene.signl4.annotate(&page.id, JOHN, "restarting the worker").unwrap();
             town.poll_after(MINUTE).await;
             assert_eq!(town.azure_comments(&alert).last().unwrap(), "John Doe in SIGNL4: restarting the worker");
+            town.scene.signl4.escalate(&page.id).unwrap();
+            town.poll_after(MINUTE).await;
+            let escalated = "Escalated in SIGNL4: nobody acknowledged in time";
+            assert_eq!(town.azure_comments(&alert).last().unwrap(), escalated);
         }
 
         town.scene.signl4.unacknowledge(&page.id, JANE).unwrap();
@@ -61,6 +65,25 @@ async fn the_whole_story_passes_by_polling_alone() {
         town.poll_after(MINUTE).await;
         assert_eq!(town.azure_state(&alert), AlertState::Closed);
         assert_eq!(town.azure_comments(&alert).last().unwrap(), "Closed by John Doe in SIGNL4");
+
+        town.clock.advance(MINUTE);
+        town.scene.signl4.reopen(&page.id, JANE).unwrap();
+        town.poll_after(MINUTE).await;
+        let reopened = town.page(&alert).status;
+        assert_ne!(reopened, AlertStatus::Closed);
+        let state = if reopened == AlertStatus::Open { AlertState::New } else { AlertState::Acknowledged };
+        assert_eq!(town.azure_state(&alert), state, "re-opened on the phone");
+        town.clock.advance(MINUTE);
+        town.scene.signl4.close(&page.id, JOHN, None).unwrap();
+        town.poll_after(MINUTE).await;
+        assert_eq!(town.azure_state(&alert), AlertState::Closed);
+
+        town.clock.advance(MINUTE);
+        town.scene.azure.set_state(&alert, AlertState::New, "anna@example.com", "").unwrap();
+        town.poll_after(MINUTE).await;
+        let pages = town.pages(&alert);
+        assert_eq!(pages.len(), 2, "set back to New in the portal: whoever is on duty is paged anew");
+        assert_eq!((pages[0].status, pages[1].status), (AlertStatus::Closed, AlertStatus::Open));
 
         let resolved = town.scene.azure.fire(cpu()).unwrap();
         town.poll_after(MINUTE).await;
@@ -147,8 +170,46 @@ async fn a_note_typed_while_acknowledging_is_told_once_when_the_webhook_was_firs
 }
 
 #[tokio::test]
+async fn one_page_that_cannot_be_read_holds_up_no_other() {
+    for status in [500, 503] {
+        let town = behind_a_firewall().await;
+        let (unread, other) = (town.scene.azure.fire(cpu()).unwrap(), town.scene.azure.fire(cpu()).unwrap());
+        town.poll_after(MINUTE).await;
+        town.poll_after(MINUTE).await;
+        let pages = [town.page(&unread).id, town.page(&other).id];
+        let fault = Fault::status(status).on(Operation::AlertDetails).on_path(&pages[0]).always();
+        town.scene.signl4.faults().plan(fault);
+        for page in &pages {
+            town.scene.signl4.acknowledge(page, JANE, None).unwrap();
+        }
+        let problem = async || {
+            let readyz = town.http.get(format!("{}/readyz", town.admin)).send().await.unwrap();
+            readyz.json::<serde_json::Value>().await.unwrap()["polls"][1]["problem"].clone()
+        };
+        for poll in 0..3 {
+            if status == 500 && poll > 0 {
+                assert_eq!(town.azure_state(&other), AlertState::Acknowledged);
+                assert_eq!(town.azure_state(&unread), AlertState::New);
+            }
+            town.poll_after(MINUTE).await;
+            assert!(problem().await.as_str().unwrap().contains("500") || status != 500, "it is told");
+        }
+        for alert in [&unread, &other] {
+            assert_eq!(town.azure_state(alert), AlertState::Acknowledged, "{status}: the list tells its state");
+        }
+        let before = events(&town).await.len();
+        town.poll_after(MINUTE).await;
+        town.poll_after(MINUTE).await;
+        assert_eq!(problem().await, serde_json::Value::Null);
+        assert_eq!(events(&town).await.len(), before);
+        town.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_list_is_read_to_its_end_and_then_only_what_changed() {
     let town = behind_a_firewall().await;
+    town.scene.signl4.knobs(|knobs| knobs.limits = signl4_azure_bridge::simulator::signl4::Limits::Commercial);
     for _ in 0..150 {
         town.scene.azure.fire(cpu()).unwrap();
     }
@@ -177,6 +238,11 @@ async fn a_list_is_read_to_its_end_and_then_only_what_changed() {
     }
     let details = town.scene.signl4.read(|state| state.calls_of(Operation::AlertDetails).count());
     assert_eq!(details, 150, "each is looked at once");
+    let refused = town
+        .scene
+        .signl4
+        .read(|state| state.calls.iter().filter(|call| call.answered == Answered::Status(429)).count());
+    assert_eq!(refused, 0, "within SIGNL4's limits");
     assert!(town.scene.signl4.read(|state| state.calls.len()) < calls + 40);
     town.close().await;
 }

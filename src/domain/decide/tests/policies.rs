@@ -54,6 +54,22 @@ fn policies_for_resolved_and_for_close() {
 }
 
 #[test]
+fn a_resolved_closes_in_azure_also_what_has_no_page_any_more() {
+    let close_too = Policy { close_in_azure: CloseInAzure::OnResolveToo, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("all", "ops", close_too)])).paged();
+    world.signl4(1, Happened::Closed, None, 5);
+    world.deliver();
+    world.take_sent();
+    assert_eq!(world.azure(), AzureState::New, "SIGNL4 closed it by itself");
+    assert_eq!(world.resolved(0), Reason::ResolvedWithoutPage);
+    assert_eq!(world.owed(), ["Closed: Resolved; closed by the SIGNL4 bridge as its route says"]);
+    world.deliver();
+    world.take_sent();
+    assert_eq!(world.resolved(0), Reason::Repeat);
+    assert_eq!(world.owed(), [""; 0]);
+}
+
+#[test]
 fn a_comment_that_azure_refuses_joins_the_next_change() {
     let mut world = World::one_team().paged();
     world.signl4(1, Happened::Annotated, Some("Jane Doe"), 5);

@@ -1,7 +1,7 @@
 //! What polls of Azure find: alerts without a webhook, and what people do in the portal.
 
 use super::*;
-use crate::domain::reading::{Facts, Found, News, PollRaises, Polled, Raises, Reading, Standing, news};
+use crate::domain::reading::{Facts, Found, Gap, News, PollRaises, Polled, Raises, Reading, Standing, news};
 use crate::domain::route::OnReopened;
 
 const ANNA: &str = "anna@example.com";
@@ -194,13 +194,14 @@ fn reading(condition: Condition, state: AzureState) -> Reading {
 
 #[test]
 fn what_may_wake_somebody_depends_on_what_has_called() {
-    let gap = [crate::domain::reading::Gap { from: at(-10), to: at(10) }];
+    let gap = [Gap { from: at(-10), to: at(10) }];
     let facts = |has_webhook, heard, gaps| Facts {
         now: at(600),
         raises: PollRaises::Auto,
         has_webhook,
         heard,
         gaps,
+        trouble: None,
         earliest: None,
     };
     let reading = reading(Condition::Fired, AzureState::New);
@@ -211,6 +212,8 @@ fn what_may_wake_somebody_depends_on_what_has_called() {
         (facts(true, true, &[]), fired(Raises::WebhookMissing)),
         (facts(true, false, &gap), fired(Raises::Gap)),
         (Facts { now: at(60), ..facts(true, true, &[]) }, News::Wait(at(120))),
+        (Facts { now: at(60), trouble: Some(gap[0]), ..facts(true, false, &[]) }, News::Wait(at(110))),
+        (Facts { now: at(110), trouble: Some(gap[0]), ..facts(true, false, &[]) }, fired(Raises::RuleUnheard)),
         (Facts { raises: PollRaises::All, ..facts(true, false, &[]) }, fired(Raises::All)),
         (Facts { raises: PollRaises::None, ..facts(false, true, &gap) }, fired(Raises::NotWanted)),
         (Facts { earliest: Some(at(1)), ..facts(false, true, &gap) }, fired(Raises::BeforeLookBack)),
@@ -220,10 +223,112 @@ fn what_may_wake_somebody_depends_on_what_has_called() {
 }
 
 #[test]
+fn a_gap_holds_whoever_may_have_been_called_in_it_or_in_the_silence_after_it() {
+    let gap = Gap { from: at(1_000), to: at(2_000) };
+    for (fired, holds) in [(699, false), (700, true), (1_500, true), (2_900, true), (2_901, false)] {
+        assert_eq!(gap.holds(at(fired)), holds, "{fired}");
+    }
+}
+
+#[test]
+fn what_was_recorded_is_somebodys_page_once_a_gap_is_known_that_holds_it() {
+    let gap = [Gap { from: at(60), to: at(200) }];
+    let nothing = News::Found(Vec::new());
+    let new = reading(Condition::Fired, AzureState::New);
+    for raises in [Raises::RuleUnheard, Raises::BeforeLookBack, Raises::Suppressed, Raises::NotWanted] {
+        let mut world = World::one_team();
+        world.polled(Found::Fired(raises), AzureState::New, 0, "System");
+        let standing = Standing { alert: world.known.alert.clone().unwrap(), paged: false };
+        for heard in [false, true] {
+            assert_eq!(
+                news(&new, Some(&standing), &facts(heard, &[])),
+                nothing,
+                "{raises:?}: nobody asked to be woken"
+            );
+        }
+        let expected =
+            if raises == Raises::RuleUnheard { News::Found(vec![Found::Fired(Raises::Gap)]) } else { nothing.clone() };
+        assert_eq!(news(&new, Some(&standing), &facts(false, &gap)), expected, "{raises:?}");
+        let acknowledged = reading(Condition::Fired, AzureState::Acknowledged);
+        assert_eq!(news(&acknowledged, Some(&standing), &facts(false, &gap)), nothing, "in hand");
+        if raises == Raises::RuleUnheard {
+            assert_eq!(world.polled(Found::Fired(Raises::Gap), AzureState::New, 0, "System"), Reason::Raised);
+            assert!(world.known.alert.as_ref().unwrap().polled, "nobody was called");
+            assert_eq!(world.hear(exactly(Condition::Fired)), Reason::Repeat, "its late webhook");
+        }
+    }
+}
+
+#[test]
+fn an_alert_in_hand_that_is_free_again_is_told_once_where_its_rule_wakes_nobody() {
+    let mut world = World::one_team();
+    world.polled(Found::Fired(Raises::InHand), AzureState::Acknowledged, 5, ANNA);
+    let new = Reading { modified_at: Some(at(9)), ..reading(Condition::Fired, AzureState::New) };
+    for none in [false, true] {
+        let facts = Facts { raises: if none { PollRaises::None } else { PollRaises::Auto }, ..facts(false, &[]) };
+        let mut world = World { known: world.known.clone(), ..World::one_team() };
+        let standing = |world: &World| Standing { alert: world.known.alert.clone().unwrap(), paged: false };
+        assert_eq!(news(&new, Some(&standing(&world)), &facts), News::Found(vec![Found::State]));
+        assert_eq!(world.portal(AzureState::New, 9), Reason::ReopenedInAzure);
+        assert_eq!(world.owed(), [""; 0]);
+        assert_eq!(news(&new, Some(&standing(&world)), &facts), News::Found(Vec::new()), "the ledger knows it");
+        assert_eq!(world.fired(0), Reason::Raised, "its late webhook finds nobody who has it in hand");
+    }
+}
+
+/// The webhook of the same alert: it names the moment more exactly than the list.
+fn exactly(condition: Condition) -> EventKind {
+    let listed = notification(condition, 0);
+    let fired_at = listed.fired_at.map(|at| at.plus(Duration::from_millis(437)));
+    EventKind::Azure { connection: contoso(), notification: Box::new(Notification { fired_at, ..listed }) }
+}
+
+#[test]
+fn the_list_and_the_webhook_mean_one_firing_though_they_name_it_differently() {
+    let annotate = Policy { on_resolved: OnResolved::Annotate, ..Policy::default() };
+    for (policy, team, ends) in [
+        (Policy::default(), "ops", "resolve ops".to_owned()),
+        (annotate, "dba", format!("annotate dba: Resolved in Azure at {}", at(60))),
+    ] {
+        for polled_first in [false, true] {
+            let mut world = World::new(rules(vec![route("all", team, policy.clone())]));
+            let called = |world: &mut World| world.hear(exactly(Condition::Fired));
+            for (step, reason) in [Reason::Raised, Reason::Repeat].into_iter().enumerate() {
+                let told = if polled_first == (step == 0) {
+                    world.polled(Found::Fired(Raises::All), AzureState::New, 0, "System")
+                } else {
+                    called(&mut world)
+                };
+                assert_eq!(told, reason, "polled first: {polled_first}, step {step}");
+            }
+            world.deliver();
+            world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+            world.deliver();
+            world.take_sent();
+            for (step, reason) in [Reason::Resolved, Reason::Repeat].into_iter().enumerate() {
+                let by_poll = polled_first == (step == 1);
+                let told = if by_poll {
+                    world.polled(Found::Resolved, AzureState::Acknowledged, 60, "System")
+                } else {
+                    world.hear(exactly(Condition::Resolved))
+                };
+                assert_eq!(told, reason, "polled first: {polled_first}, step {step}");
+                assert_eq!(world.azure(), AzureState::Acknowledged, "nobody undoes it");
+            }
+            assert_eq!(world.owed(), [ends.as_str()], "polled first: {polled_first}");
+            assert_eq!(called(&mut world), Reason::SupersededByResolved);
+        }
+    }
+}
+
+fn facts(heard: bool, gaps: &[Gap]) -> Facts<'_> {
+    Facts { now: at(600), raises: PollRaises::Auto, has_webhook: true, heard, gaps, trouble: None, earliest: None }
+}
+
+#[test]
 fn nothing_is_news_that_the_ledger_knows() {
     let mut world = World::one_team().paged();
-    let facts =
-        Facts { now: at(600), raises: PollRaises::Auto, has_webhook: true, heard: true, gaps: &[], earliest: None };
+    let facts = facts(true, &[]);
     let standing = |world: &World| Standing { alert: world.known.alert.clone().unwrap(), paged: true };
     let nothing = News::Found(Vec::new());
     let new = reading(Condition::Fired, AzureState::New);

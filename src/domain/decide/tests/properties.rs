@@ -314,6 +314,7 @@ impl Day {
             has_webhook: false,
             heard: false,
             gaps: &[],
+            trouble: None,
             earliest: None,
         };
         let News::Found(found) = news(&reading, standing.as_ref(), &facts) else { return };

@@ -223,6 +223,18 @@ fn an_operation_ends_what_its_opposite_began_and_else_fires() {
 }
 
 #[test]
+fn the_end_of_a_thread_closes_all_of_it_in_azure_where_the_route_says_so() {
+    let policy = Policy { close_in_azure: CloseInAzure::OnResolveToo, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("all", "ops", policy)]));
+    assert_eq!(world.hear(health(1, 0, "Unavailable")), Reason::Raised);
+    world.deliver();
+    world.take_sent();
+    assert_eq!(world.hear(health(2, 60, "Available")), Reason::Resolved);
+    let closed = "Closed: Resolved; closed by the SIGNL4 bridge as its route says";
+    assert_eq!(world.owed(), ["resolve ops", closed, closed], "what began it and what ended it");
+}
+
+#[test]
 fn a_page_ends_by_itself_when_its_time_to_live_is_over() {
     let policy = Policy { time_to_live: Some(Duration::from_hours(4)), ..Policy::default() };
     let mut world = World::new(rules(vec![route("all", "ops", policy)]));

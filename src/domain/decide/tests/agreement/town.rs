@@ -383,6 +383,7 @@ impl State {
             has_webhook: true,
             heard: true,
             gaps: &[],
+            trouble: None,
             earliest: None,
         };
         let News::Found(found) = news(&reading, standing.as_ref(), &facts) else { return };
