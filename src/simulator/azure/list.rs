@@ -19,8 +19,10 @@ const PAGE_MAX: usize = 250;
 const PAGE_MAX_WITH_CONTEXT: usize = 25;
 const DAY: Duration = Duration::from_hours(24);
 
+type Field = fn(&Alert) -> String;
+
 /// Filters by name, each with what it compares.
-const FILTERS: [(&str, fn(&Alert) -> String); 9] = [
+const FILTERS: [(&str, Field); 9] = [
     ("targetResource", Alert::target),
     ("targetResourceName", |alert| alert.target_parts().0),
     ("targetResourceGroup", |alert| alert.target_parts().1),
@@ -142,9 +144,8 @@ fn in_scope(alert: &Alert, scope: &str) -> bool {
 }
 
 fn matches_filters(alert: &Alert, asked: &Asked) -> bool {
-    let is = |wanted: Option<&str>, field: fn(&Alert) -> String| {
-        wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(&field(alert)))
-    };
+    let is =
+        |wanted: Option<&str>, field: Field| wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(&field(alert)));
     FILTERS.iter().all(|(name, field)| is(asked.query(name), *field))
         && asked.query("alertRule").is_none_or(|wanted| {
             wanted.eq_ignore_ascii_case(&alert.rule_id()) || wanted.eq_ignore_ascii_case(&alert.spec.rule)
