@@ -90,7 +90,9 @@ fn targets(rounds: &Rounds) -> Vec<Target> {
 
 fn number(value: f64) -> String {
     let magnitude = value.abs();
-    if magnitude >= 1_000.0 {
+    if magnitude < 1_000.0 && value.fract().abs() < f64::EPSILON {
+        format!("{value:.0}")
+    } else if magnitude >= 1_000.0 {
         let mut text = format!("{value:.0}");
         let mut at = text.len();
         let first = usize::from(value < 0.0);
@@ -99,7 +101,7 @@ fn number(value: f64) -> String {
             text.insert(at, ',');
         }
         text
-    } else if !(f64::EPSILON..100.0).contains(&magnitude) {
+    } else if magnitude >= 100.0 {
         format!("{value:.0}")
     } else if magnitude >= 10.0 {
         format!("{value:.1}")
@@ -251,23 +253,19 @@ fn slow_disk(rounds: &Rounds) -> String {
     let (least, most) = (LOADS[0], LOADS[LOADS.len() - 1]);
     text.push('\n');
     for delay in DELAYS {
-        let times = |figure| median(delay, most, figure) / median(delay, least, figure);
+        let figure = |of, figure| median(delay, of, figure);
+        let every = |of| number(1e3 / figure(of, "commits/s"));
+        let times = |name| number(figure(most, name) / figure(least, name));
         writeln!(
             text,
-            "- +{delay} ms, {most} connections instead of {least}: {} times the commits a second, {} times the alerts.",
-            number(times("commits/s")),
-            number(times("accepted/s"))
-        )
-        .expect("writing to a string");
-    }
-    let slowest = DELAYS[DELAYS.len() - 1];
-    for of in [least, most] {
-        let times = |figure| median(slowest, of, figure) / median(DELAYS[0], of, figure);
-        writeln!(
-            text,
-            "- +{slowest} ms instead of +0 ms, {of} connections: {} times the commits a second, {} times the alerts.",
-            number(times("commits/s")),
-            number(times("accepted/s"))
+            "- +{delay} ms: with {least} connection a commit every {} ms, of {} alerts; with {most} one every {} ms, of {}: {} times \
+             the commits take {} times the alerts.",
+            every(least),
+            number(figure(least, "alerts a commit")),
+            every(most),
+            number(figure(most, "alerts a commit")),
+            times("commits/s"),
+            times("accepted/s")
         )
         .expect("writing to a string");
     }
