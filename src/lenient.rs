@@ -8,6 +8,7 @@ pub(crate) mod mutate;
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::domain::timestamp::Timestamp;
@@ -21,6 +22,11 @@ const LIST_ENTRIES: usize = 100;
 
 /// Reads a body as JSON. A byte order mark is skipped; invalid UTF-8 is replaced rather than refused.
 pub fn read(body: &[u8]) -> Result<Value, serde_json::Error> {
+    read_as(body)
+}
+
+/// The same, of a type that says itself what it takes.
+pub fn read_as<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     serde_json::from_slice(body).or_else(|error| match std::str::from_utf8(body) {
         Ok(_) => Err(error),

@@ -9,6 +9,7 @@ mod follow;
 mod parse;
 mod request;
 
+use bytes::Bytes;
 use reqwest::{Request, Url};
 
 use super::deliver::Azure;
@@ -50,7 +51,7 @@ pub struct Listed {
 #[derive(Clone, Debug)]
 pub struct Listing {
     pub reading: Reading,
-    pub body: String,
+    pub body: Bytes,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! A sweep goes on over several steps where a limit of Azure's, or its own, parks it. The high-water mark is Azure's own
 //! time of the newest change, so that no two clocks are compared, and it is written when everything before it is durable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -183,6 +183,8 @@ impl Reconciler {
             };
             sweep.pages += 1;
             sweep.page = follow(sweep, &page, &listed, subscription)?;
+            // The permit ends with the page. Nobody closes the semaphore.
+            let _permit = self.shared.compares.0.acquire().await.ok();
             self.compare(sweep, connection, settings, listed.readings).await?;
         }
         Err(Stop::Park(self.clock.now()))
@@ -198,7 +200,9 @@ impl Reconciler {
     ) -> Result<(), Attempted> {
         let keys = listings.iter().map(|listing| listing.reading.notification.id.key().clone()).collect();
         let standings = self.store.standings(keys).await.map_err(|error| ours(&error))?;
-        let rules = listings.iter().flat_map(|listing| listing.reading.rules.clone()).collect();
+        // A page has many alerts of few rules.
+        let rules: BTreeSet<&String> = listings.iter().flat_map(|listing| &listing.reading.rules).collect();
+        let rules = rules.into_iter().cloned().collect();
         let heard = self.store.heard(connection.to_string(), rules).await.map_err(|error| ours(&error))?;
         self.learn(connection, &listings, &standings, &heard).await?;
         let now = self.clock.now();
@@ -235,7 +239,7 @@ impl Reconciler {
         connection: &ConnectionName,
         listings: &[Listing],
         standings: &BTreeMap<crate::domain::id::AlertKey, Standing>,
-        heard: &std::collections::BTreeSet<String>,
+        heard: &BTreeSet<String>,
     ) -> Result<(), Attempted> {
         let by_webhook = |reading: &&Reading| {
             standings.get(reading.notification.id.key()).is_some_and(|standing| !standing.alert.polled)
@@ -320,13 +324,14 @@ impl Reconciler {
             let over = notification.condition == Condition::Resolved;
             let found = if over && matches!(found, Found::Fired(_)) { Found::Resolved } else { *found };
             // The first sweep keeps many; what they look like is still in Azure.
-            let kept = if found == Found::Fired(Raises::BeforeLookBack) { "" } else { listing.body.as_str() };
+            let before = found == Found::Fired(Raises::BeforeLookBack);
+            let body = if before { Bytes::new() } else { listing.body.clone() };
             let polled = Box::new(Polled::new(found, reading, notification.clone()));
             let incoming = Incoming {
                 kind: EventKind::Polled { connection: connection.clone(), polled },
                 side: Side::Azure,
                 source: format!("{connection} by poll"),
-                body: Bytes::copy_from_slice(kept.as_bytes()),
+                body,
                 headers: BTreeMap::new(),
             };
             let receipt = intake::take(&self.store, &self.telemetry, incoming)

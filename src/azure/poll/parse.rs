@@ -2,6 +2,11 @@
 //!
 //! Lenient as the webhook's parser, which reads the result. The list spells some names otherwise and leaves the context out.
 
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{Listed, Listing, follow};
@@ -13,22 +18,60 @@ use crate::lenient::{self, Object};
 
 /// `None` if the body is no list.
 pub(super) fn list(body: &[u8], arm: &str) -> Option<Listed> {
-    let mut value = lenient::read(body).ok()?;
-    let entries = std::mem::take(value.get_mut("value")?.as_array_mut()?);
-    let count = entries.len();
-    let readings: Vec<Listing> = entries
-        .into_iter()
-        .filter_map(|entry| Some(Listing { reading: reading(&entry)?, body: entry.to_string() }))
-        .collect();
-    let link = value.get("nextLink").and_then(Value::as_str);
-    Some(Listed { unreadable: count.saturating_sub(readings.len()), readings, next: follow::next(link, arm) })
+    let List { value: Entries { readings, unreadable }, next_link } = lenient::read_as(body).ok()?;
+    let link = next_link.as_ref().and_then(Value::as_str);
+    Some(Listed { readings, unreadable, next: follow::next(link, arm) })
+}
+
+#[derive(Deserialize)]
+struct List {
+    value: Entries,
+    #[serde(rename = "nextLink")]
+    next_link: Option<Value>,
+}
+
+/// The entries of a page. Each is read before the next one is parsed: as a tree, a page takes megabytes.
+#[derive(Default)]
+struct Entries {
+    readings: Vec<Listing>,
+    unreadable: usize,
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneByOne;
+
+        impl<'de> Visitor<'de> for OneByOne {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of alerts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Entries, A::Error> {
+                let mut entries = Entries::default();
+                while let Some(entry) = sequence.next_element::<Value>()? {
+                    let text = entry.to_string();
+                    match reading(&entry, &text) {
+                        Some(reading) => entries.readings.push(Listing { reading, body: Bytes::from(text) }),
+                        None => entries.unreadable = entries.unreadable.saturating_add(1),
+                    }
+                }
+                Ok(entries)
+            }
+        }
+
+        deserializer.deserialize_seq(OneByOne)
+    }
 }
 
 pub(super) fn alert(body: &[u8]) -> Option<Reading> {
-    reading(&lenient::read(body).ok()?)
+    let entry = lenient::read(body).ok()?;
+    reading(&entry, &entry.to_string())
 }
 
-fn reading(entry: &Value) -> Option<Reading> {
+/// `text` is the entry's.
+fn reading(entry: &Value, text: &str) -> Option<Reading> {
     let root = Object::of(entry)?;
     let properties = root.object("properties");
     let essentials = properties.object("essentials");
@@ -62,7 +105,7 @@ fn reading(entry: &Value) -> Option<Reading> {
         "customProperties": properties.value("customProperties"),
     });
     let mut notification = notification_of(&Object::of(&about)?)?;
-    notification.digest = digest(entry.to_string().as_bytes());
+    notification.digest = digest(text.as_bytes());
     let mut rules = rule_names(&notification);
     // The rule has a name of its own where the entry's name is something else.
     if let (Some(subscription), Some(name)) = (notification.id.subscription(), alert_rule.as_deref().and_then(named)) {
