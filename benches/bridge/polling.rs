@@ -95,7 +95,7 @@ impl Bench {
         outcome.set("woken", (0..town.old).filter(|number| sink.arrivals.of(*number).is_some()).count() as f64);
         outcome.set("RSS idle", bridge.server.idle_mb);
         let most = |name: &str| parts.iter().filter_map(|part| part.figures.get(name).copied()).fold(0.0, f64::max);
-        for name in ["lists a minute", "reads a second", "bucket", "RSS peak"] {
+        for name in ["lists a minute", "calls a minute", "reads a second", "bucket", "RSS peak"] {
             outcome.set(name, most(name));
         }
         for name in ["429", "failed"] {
@@ -288,6 +288,8 @@ impl Town<'_> {
         outcome.set("lists a minute", lists.fold(0.0, f64::max));
         let reads = all.values().map(|times| most_within(&times.reads, Duration::from_secs(1), begun));
         outcome.set("reads a second", reads.fold(0.0, f64::max));
+        let calls = all.values().map(|times| most_within(&times.reads, Duration::from_mins(1), begun));
+        outcome.set("calls a minute", calls.fold(0.0, f64::max));
         outcome.set("bucket", all.values().map(|times| bucket(&times.reads, begun)).fold(0.0, f64::max));
     }
 

@@ -228,7 +228,7 @@ mod tests {
             let every = Duration::from_secs(every);
             let times: Vec<Duration> = (0..count).map(|number| offset(number, count, every)).collect();
             assert_eq!(times[0], Duration::ZERO);
-            assert!(times.windows(2).all(|two| two[1] - two[0] == Duration::from_millis(between)), "{count}");
+            assert!(times.windows(2).all(|two| two[1] == two[0] + Duration::from_millis(between)), "{count}");
             assert!(times[count - 1] < every);
         }
     }
