@@ -46,7 +46,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LONGEST_STEP: Duration = Duration::from_secs(90);
 /// Sources that are asked at once.
 const AT_ONCE: usize = 32;
-/// Pages of them that are compared with the ledger at once.
+/// Pages of them that are read and compared with the ledger at once.
 const COMPARED_AT_ONCE: usize = 8;
 /// Of steps by hand: a source that never comes to rest is a fault.
 const ROUNDS: usize = 1_000;
@@ -79,8 +79,8 @@ struct Shared {
     alive: Alive,
 }
 
-/// Pages that are compared with the ledger at the same time. They wait for nothing but the store, which more of them would
-/// not hasten; what they find is in memory meanwhile.
+/// Pages that are read and compared with the ledger at the same time. They wait for nothing but the store, which more of them
+/// would not hasten; each is in memory meanwhile, with all that it tells anew.
 #[derive(Debug)]
 struct Compares(Semaphore);
 

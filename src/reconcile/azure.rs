@@ -169,8 +169,8 @@ impl Reconciler {
             }
             let Some(page) = sweep.page.clone() else { return self.mark(sweep, connection, subscription).await };
             self.may_list(&destination, subscription).map_err(Stop::Park)?;
-            let listed = match self.outbound.load_full().azure.list(connection, subscription, &page).await {
-                Ok(listed) => listed,
+            let unread = match self.outbound.load_full().azure.list(connection, subscription, &page).await {
+                Ok(unread) => unread,
                 Err(Unlisted::TooLarge) if sweep.page_count > SMALLER => {
                     sweep.page_count /= SMALLER;
                     sweep.page = Some(Page::First(sweep.page_count));
@@ -181,10 +181,12 @@ impl Reconciler {
                 }
                 Err(Unlisted::Failed(failed)) => return Err(failed.into()),
             };
+            // The permit ends with the page; nobody closes the semaphore. Before Azure's answer it would be held as long as Azure
+            // likes.
+            let _permit = self.shared.compares.0.acquire().await.ok();
+            let listed = unread.read()?;
             sweep.pages += 1;
             sweep.page = follow(sweep, &page, &listed, subscription)?;
-            // The permit ends with the page. Nobody closes the semaphore.
-            let _permit = self.shared.compares.0.acquire().await.ok();
             self.compare(sweep, connection, settings, listed.readings).await?;
         }
         Err(Stop::Park(self.clock.now()))
