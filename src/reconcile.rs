@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LONGEST_STEP: Duration = Duration::from_secs(90);
 /// Sources that are asked at once.
 const AT_ONCE: usize = 32;
+/// Pages of them that are read and compared with the ledger at once.
+const COMPARED_AT_ONCE: usize = 8;
 /// Of steps by hand: a source that never comes to rest is a fault.
 const ROUNDS: usize = 1_000;
 
@@ -71,8 +74,20 @@ struct Shared {
     /// What of a team's list was read already.
     handled: Mutex<BTreeMap<SourceName, Handled>>,
     lists: Lists,
+    compares: Compares,
     catch_ups: CatchUps,
     alive: Alive,
+}
+
+/// Pages that are read and compared with the ledger at the same time. They wait for nothing but the store, which more of them
+/// would not hasten; each is in memory meanwhile, with all that it tells anew.
+#[derive(Debug)]
+struct Compares(Semaphore);
+
+impl Default for Compares {
+    fn default() -> Self {
+        Self(Semaphore::new(COMPARED_AT_ONCE))
+    }
 }
 
 /// How a step of a source ended.

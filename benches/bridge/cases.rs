@@ -13,7 +13,7 @@ use crate::machine::Watch;
 use crate::peers::Peer;
 use crate::process::{Server, free_address};
 use crate::served::{PATH, Route, Served, SlowSync, stored, this_build};
-use crate::sink::{Arrivals, Sink};
+use crate::sink::{self, Arrivals, Sink};
 
 /// How long, how much. `--quick` has smaller ones.
 #[derive(Clone, Debug)]
@@ -23,11 +23,22 @@ pub(crate) struct Scale {
     pub(crate) patience: Duration,
     /// Deliveries in the big store: finished, open.
     pub(crate) store: (u64, u64),
-    pub(crate) many: u64,
+    /// Of the run that shows whether memory grows.
+    pub(crate) many_seconds: f64,
     pub(crate) outage: u64,
+    /// Open alerts that are polled, how often, and how many fire in one subscription at once.
+    pub(crate) polled: u64,
+    pub(crate) poll_seconds: u64,
+    pub(crate) storm: u64,
 }
 
 pub(crate) const CONNECTIONS: usize = 64;
+/// What a slow disk is measured with: milliseconds added to each sync, connections.
+pub(crate) const DELAYS: [u64; 3] = [0, 1, 5];
+pub(crate) const LOADS: [usize; 4] = [1, 8, 64, 256];
+/// Names of the samples of memory, each at the end of an eighth of the time.
+pub(crate) const EIGHTHS: [&str; 8] =
+    ["RSS at 1/8", "RSS at 2/8", "RSS at 3/8", "RSS at 4/8", "RSS at 5/8", "RSS at 6/8", "RSS at 7/8", "RSS at 8/8"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
@@ -46,7 +57,8 @@ pub(crate) enum Case {
     /// Milliseconds added to each sync, connections.
     SlowSync(u64, usize),
     Drain,
-    // Polling of subscriptions with many open alerts belongs here.
+    /// So many subscriptions, of ten connections.
+    Polling(usize),
 }
 
 impl Case {
@@ -54,14 +66,14 @@ impl Case {
     pub(crate) fn all() -> Vec<Self> {
         let peers = Peer::ALL.into_iter().map(Self::Peer);
         let rates = [100, 1_000, 4_000, 8_000].into_iter().map(Self::Rate);
-        let slow = [(0, 64), (1, 64), (5, 64), (1, 512), (5, 512)].into_iter().map(|(ms, of)| Self::SlowSync(ms, of));
+        let slow = DELAYS.into_iter().flat_map(|ms| LOADS.into_iter().map(move |of| Self::SlowSync(ms, of)));
         [Self::Bare, Self::Accept, Self::OtherAccept, Self::Path, Self::OtherPath]
             .into_iter()
             .chain(peers)
             .chain(rates)
             .chain([Self::BigAccept, Self::BigPath, Self::Many])
             .chain(slow)
-            .chain([Self::Drain])
+            .chain([Self::Drain, Self::Polling(50), Self::Polling(500)])
             .collect()
     }
 
@@ -78,6 +90,7 @@ impl Case {
             Self::Many => "memory",
             Self::SlowSync(..) => "sync",
             Self::Drain => "drain",
+            Self::Polling(_) => "polling",
         }
     }
 
@@ -95,12 +108,18 @@ impl Case {
             Self::Many => "bridge: many alerts in one go".to_owned(),
             Self::SlowSync(millis, connections) => format!("+{millis} ms, {connections} connections"),
             Self::Drain => "bridge: after an outage of SIGNL4".to_owned(),
+            Self::Polling(count) => format!("{count} subscriptions"),
         }
     }
 
     /// Ours must lose nothing. A peer may: it is one of the results.
     pub(crate) fn must_keep_all(self) -> bool {
         !matches!(self, Self::Peer(_))
+    }
+
+    /// Takes minutes, and its figures hardly depend on the neighbours: it is in the first round only, and not repeated.
+    pub(crate) fn is_long(self) -> bool {
+        matches!(self, Self::Many | Self::Polling(_))
     }
 
     pub(crate) fn can_run(self) -> bool {
@@ -148,6 +167,7 @@ impl Bench {
             Case::Many => self.many(),
             Case::Peer(peer) => self.peer(peer),
             Case::Drain => self.drain(),
+            Case::Polling(count) => self.polling(count),
         }
     }
 
@@ -183,9 +203,9 @@ impl Bench {
         let loaded = load::closed(&aim, self.scale.seconds, u64::MAX);
         let mut outcome = accepted(&loaded);
         if let Some(slow) = slow {
-            let syncs = (slow.count() - syncs) as f64;
-            outcome.set("syncs", syncs / loaded.elapsed.as_secs_f64());
-            outcome.set("alerts a sync", loaded.accepted.len() as f64 / syncs);
+            let commits = (slow.count() - syncs) as f64;
+            outcome.set("commits/s", commits / loaded.elapsed.as_secs_f64());
+            outcome.set("alerts a commit", loaded.accepted.len() as f64 / commits);
         }
         taken(&mut outcome, &bridge.server, before);
         outcome.foreign = watch.foreign_cores(bridge.server.cpu());
@@ -250,7 +270,7 @@ impl Bench {
         outcome.set("delivered/s", (outcome.accepted - outcome.missing) as f64 / took.max(f64::MIN_POSITIVE));
     }
 
-    /// Memory after each quarter of many alerts.
+    /// Memory while as many alerts as there is time for come in and are paged.
     fn many(&self) -> Outcome {
         let watch = Watch::start();
         let start = Instant::now();
@@ -258,16 +278,23 @@ impl Bench {
         let bridge = Served::start(this_build(), &self.folder, Route::Pages, sink.address, None);
         let before = bridge.server.cpu();
         let aim = self.aim(bridge.address, Template::azure(PATH));
-        let many = self.scale.many;
-        let load = std::thread::spawn(move || load::closed(&aim, 600.0, many));
-        let mut quarters = Vec::new();
-        for (quarter, name) in [(1, "RSS at 1/4"), (2, "RSS at 2/4"), (3, "RSS at 3/4"), (4, "RSS at 4/4")] {
-            sink.has(many * quarter / 4, Duration::from_mins(5));
-            quarters.push((name, bridge.server.memory_mb("VmRSS:")));
+        let seconds = self.scale.many_seconds;
+        let load = std::thread::spawn(move || load::closed(&aim, seconds, sink::MOST as u64));
+        let mut samples = Vec::new();
+        while !load.is_finished() {
+            std::thread::sleep(Duration::from_secs_f64(seconds / 200.0));
+            samples.push((sink.arrivals.count() as f64, bridge.server.memory_mb("VmRSS:")));
         }
         let loaded = load.join().expect("the load ends well");
         let mut outcome = accepted(&loaded);
-        outcome.figures.extend(quarters);
+        for (eighth, name) in EIGHTHS.into_iter().enumerate() {
+            outcome.set(name, samples[(samples.len() * (eighth + 1) / 8).saturating_sub(1)].1);
+        }
+        // While it starts, it fills its caches.
+        let grown = crate::figures::slope(&samples[samples.len() / 4..]);
+        outcome.set("alerts", outcome.accepted as f64);
+        outcome.set("minutes at 1,000/s", outcome.accepted as f64 / 60_000.0);
+        outcome.set("MB an hour at 1,000/s", grown * 3_600_000.0);
         self.arrive(&mut outcome, &loaded, &sink, start);
         taken(&mut outcome, &bridge.server, before);
         outcome.foreign = watch.foreign_cores(bridge.server.cpu());

@@ -10,6 +10,18 @@ pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
     sorted.get(at.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
+/// Of the line that fits these points best.
+pub(crate) fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let (both, own) = points.iter().fold((0.0, 0.0), |(both, own), point| {
+        let across = point.0 - x;
+        (across.mul_add(point.1 - y, both), across.mul_add(across, own))
+    });
+    if own > 0.0 { both / own } else { 0.0 }
+}
+
 /// The smallest, the median and the largest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
@@ -39,6 +51,8 @@ pub(crate) struct Outcome {
     pub(crate) doubled: u64,
     /// Cores that others used meanwhile.
     pub(crate) foreign: f64,
+    /// Of a run that has several parts: each part's name and what it gave.
+    pub(crate) parts: Vec<(&'static str, Outcome)>,
 }
 
 impl Outcome {
@@ -56,12 +70,20 @@ impl Outcome {
     }
 }
 
+/// What a part of a run is called in the report.
+pub(crate) fn part_of(case: &str, part: &str) -> String {
+    format!("{case}: {part}")
+}
+
 /// All rounds of all cases; of a case that was left out, none.
 #[derive(Default)]
 pub(crate) struct Rounds(BTreeMap<String, Vec<Outcome>>);
 
 impl Rounds {
-    pub(crate) fn add(&mut self, case: &str, outcome: Outcome) {
+    pub(crate) fn add(&mut self, case: &str, mut outcome: Outcome) {
+        for (part, outcome) in std::mem::take(&mut outcome.parts) {
+            self.add(&part_of(case, part), outcome);
+        }
         self.0.entry(case.to_owned()).or_default().push(outcome);
     }
 

@@ -24,6 +24,7 @@ mod figures;
 mod load;
 mod machine;
 mod peers;
+mod polling;
 mod process;
 mod report;
 mod served;
@@ -48,10 +49,11 @@ const REPEATS: usize = 2;
 
 const USAGE: &str = "usage: ./dev bench [--rounds N] [--only WORD,WORD] [--against PROGRAM] [--keep] [--quick]
   --rounds N   5 by default, 1 with --quick
-  --only …     of: accept, path, peers, rates, store, memory, sync, drain; the bare handler always runs
+  --only …     of: accept, path, peers, rates, store, memory, sync, drain, polling; the
+               bare handler always runs
   --against P  also another build of the bridge, the program P, and how this one compares
   --keep       leave the big store for the next run, and take it from the last
-  --quick      about a minute: shows that everything works, and measures little";
+  --quick      about two minutes: shows that everything works, and measures little";
 
 struct Wish {
     rounds: usize,
@@ -67,14 +69,26 @@ struct Wish {
 fn wish(arguments: &[String]) -> Option<Wish> {
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let scale = if quick {
-        Scale { seconds: 1.0, patience: Duration::from_secs(10), store: (40_000, 4_000), many: 10_000, outage: 2_000 }
+        Scale {
+            seconds: 1.0,
+            patience: Duration::from_secs(10),
+            store: (40_000, 4_000),
+            many_seconds: 5.0,
+            outage: 2_000,
+            polled: 10_000,
+            poll_seconds: 10,
+            storm: 300,
+        }
     } else {
         Scale {
             seconds: 4.0,
             patience: Duration::from_secs(30),
             store: (1_000_000, 100_000),
-            many: 200_000,
+            many_seconds: 240.0,
             outage: 2_000,
+            polled: 100_000,
+            poll_seconds: 60,
+            storm: 1_000,
         }
     };
     let (rounds, repeats) = if quick { (1, 0) } else { (5, REPEATS) };
@@ -100,6 +114,9 @@ fn wish(arguments: &[String]) -> Option<Wish> {
         }
     }
     let compares = wish.other.is_some();
+    if quick {
+        wish.cases.retain(|case| *case != Case::Polling(500));
+    }
     let wants = |case: &Case| match case.word() {
         "bare" => true,
         "against" => compares,
@@ -128,7 +145,7 @@ fn main() -> ExitCode {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
     fs::create_dir_all(&folder).expect("a folder");
     let (rounds, head) = measure(&wish, &folder);
-    let text = report::report(&rounds, &head);
+    let text = report::report(&rounds, &head, &wish.scale);
     fs::write(folder.join("report.md"), &text).expect("the report");
     println!("\n{text}\nIn {}", folder.join("report.md").display());
     let lost = wish
@@ -177,24 +194,24 @@ fn measure(wish: &Wish, folder: &Path) -> (Rounds, String) {
     }
     let mut rounds = Rounds::default();
     for round in 1..=wish.rounds {
-        for case in wish.cases.iter().copied() {
+        for case in wish.cases.iter().copied().filter(|case| round == 1 || !case.is_long()) {
             if !case.can_run() {
                 println!("round {round}: {} is not installed, left out", case.name());
                 continue;
             }
             let mut outcome = bench.run(case);
-            for _ in 0..wish.repeats {
+            for _ in 0..if case.is_long() { 0 } else { wish.repeats } {
                 if outcome.foreign <= FOREIGN_CORES || outcome.missing > 0 {
                     break;
                 }
                 println!("round {round}: {}: others used {:.1} cores, again", case.name(), outcome.foreign);
                 outcome = bench.run(case);
             }
-            let rate = outcome.figures.get("delivered/s").or(outcome.figures.get("accepted/s")).copied();
+            let rate = outcome.figures.get("delivered/s").or(outcome.figures.get("accepted/s"));
             println!(
-                "round {round}: {}: {:.0}/s, {} accepted, {} missing, {} doubled, {:.1} foreign cores",
+                "round {round}: {}: {}{} accepted, {} missing, {} doubled, {:.1} foreign cores",
                 case.name(),
-                rate.unwrap_or(0.0),
+                rate.map_or_else(String::new, |rate| format!("{rate:.0}/s, ")),
                 outcome.accepted,
                 outcome.missing,
                 outcome.doubled,

@@ -60,6 +60,11 @@ impl Server {
         kilobytes.and_then(|number| number.parse::<f64>().ok()).expect("a size in kilobytes") / 1024.0
     }
 
+    /// From now on `VmHWM:` says the most since now.
+    pub(crate) fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").expect("a process of ours");
+    }
+
     /// Waits until it has nothing to do: a large store is looked at page by page after a start.
     pub(crate) fn settle(&self) {
         let start = Instant::now();
@@ -107,6 +112,18 @@ pub(crate) fn cpu_of(process: &str) -> Duration {
 /// An address of this machine that nobody listens at.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// The body of what a GET is answered.
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
+    let mut answer = String::new();
+    TcpStream::connect(address)
+        .and_then(|mut stream| {
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+            stream.read_to_string(&mut answer)
+        })
+        .expect("the server answers");
+    answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned())
 }
 
 fn answers(address: SocketAddr, path: &str) -> bool {

@@ -31,6 +31,7 @@ pub(crate) fn this_build() -> &'static Path {
 pub(crate) struct Served {
     pub(crate) server: Server,
     pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 /// Slows every sync of the bridge down and counts them.
@@ -58,6 +59,21 @@ impl Served {
         signl4: SocketAddr,
         slow: Option<&SlowSync>,
     ) -> Self {
+        let azure = format!("[azure.contoso]\nsubscriptions = [\"{SUBSCRIPTION}\"]\ntoken = \"{TOKEN}\"\n");
+        let page = route == Route::Pages;
+        let routes = format!("[[route]]\nname = \"all\"\nteam = \"ops\"\npage = {page}\n");
+        Self::with(program, folder, &azure, &routes, signl4, slow)
+    }
+
+    /// With other connections and routes.
+    pub(crate) fn with(
+        program: &Path,
+        folder: &Path,
+        azure: &str,
+        routes: &str,
+        signl4: SocketAddr,
+        slow: Option<&SlowSync>,
+    ) -> Self {
         let (address, admin) = (free_address(), free_address());
         // As it is deployed: the store's folder is not the configuration's, which is watched.
         for inner in ["routes", "store"] {
@@ -72,10 +88,7 @@ admin_listen = "{admin}"
 [store]
 url = "sqlite:store/bridge.db"
 
-[azure.contoso]
-subscriptions = ["{SUBSCRIPTION}"]
-token = "{TOKEN}"
-
+{azure}
 [signl4.ops]
 secret = "benchsecret1"
 base_url = "http://{signl4}"
@@ -84,8 +97,6 @@ storm = "off"
 "#
         );
         fs::write(folder.join("bridge.toml"), config).expect("a configuration");
-        let page = route == Route::Pages;
-        let routes = format!("[[route]]\nname = \"all\"\nteam = \"ops\"\npage = {page}\n");
         fs::write(folder.join("routes/all.toml"), routes).expect("a routes file");
         let mut command = Command::new(program);
         command.arg("--config").arg(folder.join("bridge.toml")).arg("serve");
@@ -97,7 +108,7 @@ storm = "off"
                 .env("SLOW_SYNC_COUNTER", &slow.counter);
         }
         let server = Server::start(&mut command, &folder.join("store/log"), (admin, "/readyz"));
-        Self { server, address }
+        Self { server, address, admin }
     }
 }
 

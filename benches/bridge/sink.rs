@@ -14,7 +14,7 @@ use crate::alert;
 use crate::wire;
 
 /// Alerts of one run at most.
-const MOST: usize = 4_000_000;
+pub(crate) const MOST: usize = 4_000_000;
 
 /// What arrived in one run.
 pub(crate) struct Arrivals {

@@ -9,6 +9,7 @@ mod follow;
 mod parse;
 mod request;
 
+use bytes::Bytes;
 use reqwest::{Request, Url};
 
 use super::deliver::Azure;
@@ -36,6 +37,20 @@ pub enum Page {
     Next(Url),
 }
 
+/// One page of a list as it came: a fraction of what it takes when it is read.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    body: Bytes,
+    arm: String,
+}
+
+impl Unread {
+    pub fn read(self) -> Result<Listed, Attempted> {
+        let listed = parse::list(&self.body, &self.arm);
+        listed.ok_or_else(|| attempted(Outcome::Unknown, "Azure's list of alerts is unreadable"))
+    }
+}
+
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -50,7 +65,7 @@ pub struct Listed {
 #[derive(Clone, Debug)]
 pub struct Listing {
     pub reading: Reading,
-    pub body: String,
+    pub body: Bytes,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +91,7 @@ impl Azure {
         name: &ConnectionName,
         subscription: &SubscriptionId,
         page: &Page,
-    ) -> Result<Listed, Unlisted> {
+    ) -> Result<Unread, Unlisted> {
         let asking = self.asking(name, subscription).map_err(Unlisted::Failed)?;
         let answer = match page {
             Page::First(count) => asking.draft(&request::list(asking.connection, subscription, *count)).await,
@@ -86,8 +101,7 @@ impl Azure {
         if !answer.whole {
             return Err(Unlisted::TooLarge);
         }
-        let listed = parse::list(&answer.body, &asking.connection.cloud.arm);
-        listed.ok_or_else(|| Unlisted::Failed(attempted(Outcome::Unknown, "Azure's list of alerts is unreadable")))
+        Ok(Unread { body: answer.body, arm: asking.connection.cloud.arm.clone() })
     }
 
     /// The alert with its context, which a list leaves out; `None` if Azure has it no more. It may come without a

@@ -3,7 +3,7 @@
 //! A sweep goes on over several steps where a limit of Azure's, or its own, parks it. The high-water mark is Azure's own
 //! time of the newest change, so that no two clocks are compared, and it is written when everything before it is durable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -190,8 +190,8 @@ impl Reconciler {
                 return Err(Stop::Park(self.clock.now().plus(NEXT_TRY)));
             };
             self.may_list(&destination, subscription).map_err(Stop::Park)?;
-            let listed = match self.outbound.load_full().azure.list(connection, subscription, &page).await {
-                Ok(listed) => listed,
+            let unread = match self.outbound.load_full().azure.list(connection, subscription, &page).await {
+                Ok(unread) => unread,
                 Err(Unlisted::TooLarge) if sweep.page_count > SMALLER => {
                     sweep.page_count /= SMALLER;
                     sweep.page = Some(Page::First(sweep.page_count));
@@ -202,6 +202,10 @@ impl Reconciler {
                 }
                 Err(Unlisted::Failed(failed)) => return Err(failed.into()),
             };
+            // The permit ends with the page; nobody closes the semaphore. Before Azure's answer it would be held as long as Azure
+            // likes.
+            let _permit = self.shared.compares.0.acquire().await.ok();
+            let listed = unread.read()?;
             sweep.pages += 1;
             sweep.page = follow(sweep, &page, &listed, subscription)?;
             self.compare(sweep, connection, settings, listed.readings).await?;
@@ -219,7 +223,9 @@ impl Reconciler {
     ) -> Result<(), Attempted> {
         let keys = listings.iter().map(|listing| listing.reading.notification.id.key().clone()).collect();
         let standings = self.store.standings(keys).await.map_err(|error| ours(&error))?;
-        let rules = listings.iter().flat_map(|listing| listing.reading.rules.clone()).collect();
+        // A page has many alerts of few rules.
+        let rules: BTreeSet<&String> = listings.iter().flat_map(|listing| &listing.reading.rules).collect();
+        let rules = rules.into_iter().cloned().collect();
         let heard = self.store.heard(connection.to_string(), rules).await.map_err(|error| ours(&error))?;
         self.learn(connection, &listings, &standings, &heard).await?;
         let now = self.clock.now();
@@ -257,7 +263,7 @@ impl Reconciler {
         connection: &ConnectionName,
         listings: &[Listing],
         standings: &BTreeMap<crate::domain::id::AlertKey, Standing>,
-        heard: &std::collections::BTreeSet<String>,
+        heard: &BTreeSet<String>,
     ) -> Result<(), Attempted> {
         let by_webhook = |reading: &&Reading| {
             standings.get(reading.notification.id.key()).is_some_and(|standing| !standing.alert.polled)
@@ -354,13 +360,14 @@ impl Reconciler {
             let over = notification.condition == Condition::Resolved;
             let found = if over && matches!(found, Found::Fired(_)) { Found::Resolved } else { *found };
             // The first sweep keeps many; what they look like is still in Azure.
-            let kept = if found == Found::Fired(Raises::BeforeLookBack) { "" } else { listing.body.as_str() };
+            let before = found == Found::Fired(Raises::BeforeLookBack);
+            let body = if before { Bytes::new() } else { listing.body.clone() };
             let polled = Box::new(Polled::new(found, reading, notification.clone()));
             let incoming = Incoming {
                 kind: EventKind::Polled { connection: connection.clone(), polled },
                 side: Side::Azure,
                 source: format!("{connection} by poll"),
-                body: Bytes::copy_from_slice(kept.as_bytes()),
+                body,
                 headers: BTreeMap::new(),
             };
             let receipt = intake::take(&self.store, &self.telemetry, incoming)

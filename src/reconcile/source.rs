@@ -35,8 +35,14 @@ impl fmt::Display for SourceName {
     }
 }
 
-/// Between the first polls of two sources after a start: they stay as far apart.
+/// Between the first polls of two sources after a start, at most: they stay as far apart.
 const APART: Duration = Duration::from_millis(200);
+
+/// When the source with this number of so many is asked first: all within the interval, and none at once with another.
+fn offset(number: usize, count: usize, every: Duration) -> Duration {
+    let parts = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
+    APART.min(every.checked_div(parts(count)).unwrap_or(every)).saturating_mul(parts(number))
+}
 
 /// A service's wish to wait is honoured up to an hour.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -100,7 +106,8 @@ impl Schedule {
         for entry in self.entries.values_mut() {
             entry.due = entry.due.min(now.plus(entry.every.max(LONGEST_WAIT)));
         }
-        let mut offset = Duration::ZERO;
+        let new = wanted.len().saturating_sub(self.entries.len());
+        let mut number = 0;
         for (source, every) in wanted {
             if let Some(entry) = self.entries.get_mut(&source) {
                 if entry.every != every {
@@ -111,7 +118,7 @@ impl Schedule {
             }
             let entry = Entry {
                 every,
-                due: now.plus(offset.min(every)),
+                due: now.plus(offset(number, new, every)),
                 under_way: false,
                 read_at: None,
                 failing_since: None,
@@ -119,7 +126,7 @@ impl Schedule {
                 problem: None,
             };
             self.entries.insert(source, entry);
-            offset += APART;
+            number += 1;
         }
     }
 
@@ -208,5 +215,21 @@ impl Schedule {
                 problem: entry.problem.clone(),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_polls_are_apart_and_within_the_interval() {
+        for (count, every, between) in [(1, 60, 200), (50, 60, 200), (500, 60, 120), (5_000, 60, 12), (500, 10, 20)] {
+            let every = Duration::from_secs(every);
+            let times: Vec<Duration> = (0..count).map(|number| offset(number, count, every)).collect();
+            assert_eq!(times[0], Duration::ZERO);
+            assert!(times.windows(2).all(|two| two[1] == two[0] + Duration::from_millis(between)), "{count}");
+            assert!(times[count - 1] < every);
+        }
     }
 }

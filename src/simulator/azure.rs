@@ -2,6 +2,7 @@
 
 mod actions;
 mod alert;
+mod alerts;
 mod arm;
 mod assertion;
 mod entra;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use actions::{ActionError, Webhook};
 pub use alert::{Alert, AlertState, Modification, MonitorCondition};
+pub use alerts::Alerts;
 pub use platform::{ArcKey, Identity, Platform};
 pub use signing::{AZURE_CALLER, SecureWebhook, SigningKey, Version};
 pub use spec::{Activity, AlertSpec, Health, Incident, Log, Metric, Signal};
@@ -151,8 +153,7 @@ pub struct State {
     /// By subscription id, lower-case.
     pub subscriptions: BTreeMap<String, Subscription>,
     pub webhooks: Vec<Webhook>,
-    /// By the GUID at the end of the alert's id.
-    pub alerts: BTreeMap<String, Alert>,
+    pub alerts: Alerts,
     /// All requests but those to the control endpoints, oldest first.
     pub calls: Vec<Call>,
     /// All tries of all webhooks, oldest first.

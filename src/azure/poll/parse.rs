@@ -2,6 +2,11 @@
 //!
 //! Lenient as the webhook's parser, which reads the result. The list spells some names otherwise and leaves the context out.
 
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{Listed, Listing, follow};
@@ -14,23 +19,61 @@ use crate::lenient::{self, Json, Object};
 /// `None` if the body is no list.
 pub(super) fn list(body: &[u8], arm: &str) -> Option<Listed> {
     let text = lenient::utf8(body);
-    let value = lenient::read(&text).ok()?;
-    let root = Object::of(&value)?;
-    let entries = root.value("value")?.as_array()?;
-    let count = entries.len();
-    let readings: Vec<Listing> = entries
-        .iter()
-        .filter_map(|entry| Some(Listing { reading: reading(entry)?, body: serde_json::to_string(entry).ok()? }))
-        .collect();
-    let link = root.value("nextLink").and_then(Json::as_str);
-    Some(Listed { unreadable: count.saturating_sub(readings.len()), readings, next: follow::next(link, arm) })
+    let List { value: Entries { readings, unreadable }, next_link } = serde_json::from_str(&text).ok()?;
+    let link = next_link.as_ref().and_then(Json::as_str);
+    Some(Listed { readings, unreadable, next: follow::next(link, arm) })
+}
+
+#[derive(Deserialize)]
+struct List<'a> {
+    value: Entries,
+    #[serde(borrow, rename = "nextLink")]
+    next_link: Option<Json<'a>>,
+}
+
+/// The entries of a page. Each is read before the next one is parsed: as a tree, a page takes megabytes.
+#[derive(Default)]
+struct Entries {
+    readings: Vec<Listing>,
+    unreadable: usize,
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneByOne;
+
+        impl<'de> Visitor<'de> for OneByOne {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of alerts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Entries, A::Error> {
+                let mut entries = Entries::default();
+                while let Some(entry) = sequence.next_element::<Json<'_>>()? {
+                    let text = serde_json::to_string(&entry).map_err(serde::de::Error::custom)?;
+                    match reading(&entry, &text) {
+                        Some(reading) => entries.readings.push(Listing { reading, body: Bytes::from(text) }),
+                        None => entries.unreadable = entries.unreadable.saturating_add(1),
+                    }
+                }
+                Ok(entries)
+            }
+        }
+
+        deserializer.deserialize_seq(OneByOne)
+    }
 }
 
 pub(super) fn alert(body: &[u8]) -> Option<Reading> {
-    reading(&lenient::read(&lenient::utf8(body)).ok()?)
+    let text = lenient::utf8(body);
+    let entry = lenient::read(&text).ok()?;
+    reading(&entry, &serde_json::to_string(&entry).ok()?)
 }
 
-fn reading(entry: &Json<'_>) -> Option<Reading> {
+/// `text` is the entry's.
+fn reading(entry: &Json<'_>, text: &str) -> Option<Reading> {
     let root = Object::of(entry)?;
     let properties = root.object("properties");
     let essentials = properties.object("essentials");
@@ -64,7 +107,7 @@ fn reading(entry: &Json<'_>) -> Option<Reading> {
         "customProperties": properties.value("customProperties"),
     });
     let mut notification = notification_of(&Object::of(&Json::from(&about))?)?;
-    notification.digest = digest(&serde_json::to_vec(entry).ok()?);
+    notification.digest = digest(text.as_bytes());
     let mut rules = rule_names(&notification);
     // The rule has a name of its own where the entry's name is something else.
     if let (Some(subscription), Some(name)) = (notification.id.subscription(), alert_rule.as_deref().and_then(named)) {

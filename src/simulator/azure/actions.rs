@@ -75,24 +75,28 @@ impl Azure {
 
     /// Fires an alert; returns its GUID. The webhooks go out in the background.
     pub fn fire(&self, spec: AlertSpec) -> Result<String, ActionError> {
-        let alert = self.create(spec)?;
+        let alert = self.create(spec, self.clock.now())?;
         self.tell(&alert, MonitorCondition::Fired);
         Ok(alert.id)
     }
 
+    /// An alert that fired at `at`, when no webhook told of it: as a subscription has them before somebody watches it.
+    pub fn fire_unheard(&self, spec: AlertSpec, at: Timestamp) -> Result<String, ActionError> {
+        self.create(spec, at).map(|alert| alert.id)
+    }
+
     /// Fires an alert whose webhooks have a body of the caller's: of a kind that [`AlertSpec`] cannot say.
     pub fn fire_with(&self, spec: AlertSpec, body: &Value) -> Result<String, ActionError> {
-        let alert = self.create(spec)?;
+        let alert = self.create(spec, self.clock.now())?;
         let about = format!("{} {}", MonitorCondition::Fired.as_str(), alert.spec.rule);
         self.post_of(&alert, &Bytes::from(body.to_string()), &about);
         Ok(alert.id)
     }
 
-    fn create(&self, spec: AlertSpec) -> Result<Alert, ActionError> {
+    fn create(&self, spec: AlertSpec, at: Timestamp) -> Result<Alert, ActionError> {
         if spec.severity > 4 {
             return Err(ActionError::BadSeverity(spec.severity));
         }
-        let now = self.clock.now();
         self.shared.change(|state| {
             let subscription = spec
                 .subscription
@@ -107,24 +111,24 @@ impl Azure {
                 event: "AlertCreated",
                 old: String::new(),
                 new: String::new(),
-                at: now,
+                at,
                 by: "System".to_owned(),
                 comments: String::new(),
             };
             let alert = Alert {
-                id: id.clone(),
+                id,
                 subscription,
                 spec,
                 state: AlertState::New,
                 condition: MonitorCondition::Fired,
-                fired_at: now,
+                fired_at: at,
                 resolved_at: None,
-                modified_at: now,
+                modified_at: at,
                 modified_by: "System".to_owned(),
                 history: vec![created],
                 listed_from: None,
             };
-            state.alerts.insert(id, alert.clone());
+            state.alerts.insert(alert.clone());
             Ok(alert)
         })
     }

@@ -118,7 +118,7 @@ fn serve(state: &mut State, operation: Operation, asked: &Asked, own: &str, left
     })?;
     if operation == Operation::ListAlerts {
         list::throttle(state, &route, asked.at)?;
-        return list::list(state, asked, &route.scope, own);
+        return list::list(state, asked, &route, own);
     }
     let id = route.tail.first().copied().unwrap_or_default().to_lowercase();
     let knobs = state.knobs.clone();

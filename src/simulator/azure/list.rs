@@ -19,6 +19,21 @@ const PAGE_MAX: usize = 250;
 const PAGE_MAX_WITH_CONTEXT: usize = 25;
 const DAY: Duration = Duration::from_hours(24);
 
+type Field = fn(&Alert) -> String;
+
+/// Filters by name, each with what it compares.
+const FILTERS: [(&str, Field); 9] = [
+    ("targetResource", Alert::target),
+    ("targetResourceName", |alert| alert.target_parts().0),
+    ("targetResourceGroup", |alert| alert.target_parts().1),
+    ("targetResourceType", |alert| alert.target_parts().2),
+    ("monitorService", |alert| alert.spec.signal.monitor_service().to_owned()),
+    ("monitorCondition", |alert| alert.condition.as_str().to_owned()),
+    ("severity", Alert::severity),
+    ("alertState", |alert| alert.state.as_str().to_owned()),
+    ("smartGroupId", |_| String::new()),
+];
+
 fn bad(message: String) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, "BadRequest", message)
 }
@@ -49,20 +64,22 @@ fn thin(alert: &mut Value) {
     essentials.insert("severity".to_owned(), json!(severity));
 }
 
-pub(super) fn list(state: &State, asked: &Asked, scope: &str, own: &str) -> Result<Value, Refusal> {
+pub(super) fn list(state: &State, asked: &Asked, route: &Route<'_>, own: &str) -> Result<Value, Refusal> {
     let with_context = asked.query("includeContext").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let page = page_count(asked, with_context)?;
     let range = time_range(asked)?;
+    let subscription = route.subscription.map(str::to_lowercase);
     let mut alerts: Vec<&Alert> = state
         .alerts
-        .values()
+        .below(subscription.as_deref())
+        .into_iter()
         .filter(|alert| {
             let at = match state.knobs.range_of {
                 RangeOf::StartDateTime => alert.fired_at,
                 RangeOf::LastModifiedDateTime => alert.modified_at,
             };
             let is_listed = alert.listed_from.is_none_or(|from| from <= asked.at);
-            is_listed && in_scope(alert, scope) && range.0 <= at && at <= range.1
+            is_listed && in_scope(alert, &route.scope) && range.0 <= at && at <= range.1
         })
         .filter(|alert| matches_filters(alert, asked))
         .collect();
@@ -129,20 +146,9 @@ fn in_scope(alert: &Alert, scope: &str) -> bool {
 }
 
 fn matches_filters(alert: &Alert, asked: &Asked) -> bool {
-    let (name, group, kind) = alert.target_parts();
-    [
-        ("targetResource", alert.target()),
-        ("targetResourceName", name),
-        ("targetResourceGroup", group),
-        ("targetResourceType", kind),
-        ("monitorService", alert.spec.signal.monitor_service().to_owned()),
-        ("monitorCondition", alert.condition.as_str().to_owned()),
-        ("severity", alert.severity()),
-        ("alertState", alert.state.as_str().to_owned()),
-        ("smartGroupId", String::new()),
-    ]
-    .iter()
-    .all(|(name, value)| asked.query(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value)))
+    let is =
+        |wanted: Option<&str>, field: Field| wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(&field(alert)));
+    FILTERS.iter().all(|(name, field)| is(asked.query(name), *field))
         && asked.query("alertRule").is_none_or(|wanted| {
             wanted.eq_ignore_ascii_case(&alert.rule_id()) || wanted.eq_ignore_ascii_case(&alert.spec.rule)
         })
@@ -158,10 +164,13 @@ fn sort(alerts: &mut [&Alert], asked: &Asked) -> Result<(), Refusal> {
         Some(other) => return Err(bad(format!("sortOrder '{other}' is neither asc nor desc."))),
     };
     let key = |alert: &Alert| -> Option<(i64, String)> {
-        let (name, group, kind) = alert.target_parts();
-        let text = match by.as_str() {
+        match by.as_str() {
             "startdatetime" => return Some((alert.fired_at.as_millis(), String::new())),
             "lastmodifieddatetime" => return Some((alert.modified_at.as_millis(), String::new())),
+            _ => {}
+        }
+        let (name, group, kind) = alert.target_parts();
+        let text = match by.as_str() {
             "name" => alert.spec.rule.clone(),
             "severity" => alert.severity(),
             "alertstate" => alert.state.as_str().to_owned(),

@@ -329,6 +329,32 @@ async fn the_list_is_filtered_sorted_and_paged() {
 }
 
 #[tokio::test]
+async fn a_list_has_the_alerts_of_its_subscription_and_of_no_other() {
+    const SECOND: &str = "cccccccc-0000-4000-8000-000000000002";
+    let azure = azure().await;
+    let token = token(&azure).await;
+    azure.add_subscription(TENANT, SECOND);
+    let own = azure.fire(AlertSpec::default().subscription(&SUBSCRIPTION.to_uppercase())).unwrap();
+    let other = azure.fire(AlertSpec::default().subscription(SECOND)).unwrap();
+    let target = Some(format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-1/providers/x/y/z"));
+    let about = azure.fire(AlertSpec { target, ..AlertSpec::default().subscription(SECOND) }).unwrap();
+    let then = noon().minus(Duration::from_hours(7));
+    let unheard = azure.fire_unheard(AlertSpec::default().subscription(SUBSCRIPTION), then).unwrap();
+    let listed = async |state: &str| {
+        let (_, body) = get(&azure, &token, "", &[("alertState", state), ("sortBy", "startDateTime")]).await;
+        let ids = body["value"].as_array().unwrap().iter().map(|alert| alert["id"].as_str().unwrap().to_owned());
+        ids.map(|id| id.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let found = listed("New").await;
+    assert_eq!(found.len(), 3, "{found:?} without {other}");
+    assert!(found.contains(&own) && found.contains(&about));
+    assert_eq!(found.last(), Some(&unheard), "it fired seven hours before the others");
+    azure.forget(&own).unwrap();
+    assert_eq!(listed("New").await.len(), 2);
+    assert!(listed("Closed").await.is_empty());
+}
+
+#[tokio::test]
 async fn next_links_can_be_peculiar() {
     let azure = azure().await;
     let token = token(&azure).await;
