@@ -290,11 +290,13 @@ impl Bench {
         for (eighth, name) in EIGHTHS.into_iter().enumerate() {
             outcome.set(name, samples[(samples.len() * (eighth + 1) / 8).saturating_sub(1)].1);
         }
-        // While it starts, it fills its caches.
-        let grown = crate::figures::slope(&samples[samples.len() / 4..]);
         outcome.set("alerts", outcome.accepted as f64);
         outcome.set("minutes at 1,000/s", outcome.accepted as f64 / 60_000.0);
-        outcome.set("MB an hour at 1,000/s", grown * 3_600_000.0);
+        // A few alerts say nothing of an hour's. While it starts, it fills its caches.
+        if outcome.accepted >= 100_000 {
+            let grown = crate::figures::slope(&samples[samples.len() / 4..]);
+            outcome.set("MB an hour at 1,000/s", grown * 3_600_000.0);
+        }
         self.arrive(&mut outcome, &loaded, &sink, start);
         taken(&mut outcome, &bridge.server, before);
         outcome.foreign = watch.foreign_cores(bridge.server.cpu());

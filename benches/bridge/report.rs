@@ -216,7 +216,8 @@ fn memory(rounds: &Rounds, scale: &Scale) -> String {
     format!(
         "\n## Memory over many alerts, MB\n\n\
         As many alerts as are taken in {} s, each paged; once, not in every round. Resident memory after each eighth of\n\
-        that time. The growth is the slope over the alerts of the last three quarters, times the 3,600,000 of an hour.\n{table}",
+        that time. The growth is the slope over the alerts of the last three quarters, times the 3,600,000 of an hour;\n\
+        below 100,000 alerts it would say nothing.\n{table}",
         scale.many_seconds
     )
 }
