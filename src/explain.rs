@@ -194,7 +194,7 @@ fn azure(connection: &ConnectionName, notification: Notification) -> EventKind {
 }
 
 fn judge(config: &Config, known: &Known, kind: EventKind, now: Timestamp) -> Verdict {
-    let event = Event { id: EventId::new(uuid::Uuid::nil()), received_at: now, kind };
+    let event = Event::new(EventId::new(uuid::Uuid::nil()), now, kind);
     decide(&config.rules, known, &event, now)
 }
 

@@ -22,7 +22,8 @@ const LIST_ENTRIES: usize = 100;
 
 /// A body as text. A byte order mark is skipped; invalid UTF-8 is replaced rather than refused.
 pub fn utf8(body: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed)
 }
 
 /// Reads a body's text as JSON.

@@ -183,7 +183,6 @@ struct Arrival {
     side: Side,
     source: String,
     repeat_key: Option<String>,
-    thread_key: Option<String>,
     /// As JSON.
     headers: String,
     /// Compressed.
@@ -195,8 +194,7 @@ impl Arrival {
         let Incoming { kind, side, source, body, headers } = incoming;
         Ok(Self {
             repeat_key: kind.repeat_key(),
-            thread_key: kind.thread_key(),
-            event: Event { id: EventId::new(Uuid::nil()), received_at: Timestamp::default(), kind },
+            event: Event::new(EventId::new(Uuid::nil()), Timestamp::default(), kind),
             side,
             source,
             headers: serde_json::to_string(&headers)?,

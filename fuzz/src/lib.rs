@@ -91,7 +91,7 @@ pub fn contoso() -> ConnectionName {
 
 /// Judges an event and writes what follows into `known`, as the store would.
 pub fn judge(known: &mut Known, kind: &EventKind) -> Verdict {
-    let event = Event { id: EventId::parse(&row_id(0)).expect("an id"), received_at: NOW, kind: kind.clone() };
+    let event = Event::new(EventId::parse(&row_id(0)).expect("an id"), NOW, kind.clone());
     let verdict = decide(&RULES, known, &event, NOW);
     assert_eq!(verdict, decide(&RULES, known, &event, NOW), "the same rows, event and time give the same verdict");
     check_verdict(&verdict);

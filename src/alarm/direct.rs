@@ -102,6 +102,6 @@ impl Alarms {
 
 /// The call that the alarm is worth, as the store would have owed it.
 fn page(rules: &Rules, kind: EventKind, now: Timestamp) -> Option<Call> {
-    let event = Event { id: EventId::new(Uuid::now_v7()), received_at: now, kind };
+    let event = Event::new(EventId::new(Uuid::now_v7()), now, kind);
     decide(rules, &Known::default(), &event, now).owed.into_iter().next().map(|owed| owed.call)
 }

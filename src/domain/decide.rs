@@ -194,7 +194,7 @@ impl Reason {
 
 /// Judges one event. Pure: the same rows, event and time give the same verdict.
 pub fn decide(rules: &Rules, known: &Known, event: &Event, now: Timestamp) -> Verdict {
-    let mut desk = Desk::new(rules, known, now).hearing(event.id);
+    let mut desk = Desk::new(rules, known, now).hearing(event);
     let reason = match &event.kind {
         EventKind::Azure { connection, notification } => azure::notified(&mut desk, connection, notification),
         EventKind::Polled { connection, polled } => portal::polled(&mut desk, connection, polled),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::id::{AlertId, AlertKey, ConnectionName, EventId, ExternalId, SubscriptionId, TeamName};
 use super::reading::{Found, Polled};
+use super::thread::{Thread, thread};
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,40 @@ pub struct Event {
     pub id: EventId,
     pub received_at: Timestamp,
     pub kind: EventKind,
+    /// To which others an alert belongs that fired.
+    pub thread: Option<Thread>,
+}
+
+impl Event {
+    pub fn new(id: EventId, received_at: Timestamp, kind: EventKind) -> Self {
+        let thread = match &kind {
+            EventKind::Azure { notification, .. } if notification.condition == Condition::Fired => thread(notification),
+            EventKind::Polled { polled, .. } => thread(&polled.notification),
+            EventKind::Azure { .. }
+            | EventKind::Foreign { .. }
+            | EventKind::Unreadable { .. }
+            | EventKind::Signl4 { .. }
+            | EventKind::Alarm { .. }
+            | EventKind::Ignored { .. }
+            | EventKind::Timer { .. } => None,
+        };
+        Self { id, received_at, kind, thread }
+    }
+
+    /// The thread to look for the alert in that it began with.
+    pub fn thread_key(&self) -> Option<&str> {
+        let pages = match &self.kind {
+            EventKind::Polled { polled, .. } => matches!(polled.found, Found::Fired(raises) if raises.pages()),
+            EventKind::Azure { .. }
+            | EventKind::Foreign { .. }
+            | EventKind::Unreadable { .. }
+            | EventKind::Signl4 { .. }
+            | EventKind::Alarm { .. }
+            | EventKind::Ignored { .. }
+            | EventKind::Timer { .. } => true,
+        };
+        self.thread.as_ref().filter(|_| pages).map(|thread| thread.key.as_str())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -128,7 +163,7 @@ pub struct Notification {
     /// `None` for the common alert schema; else the name of the legacy shape, which cannot be written back.
     pub legacy: Option<String>,
     pub investigation_link: Option<String>,
-    /// SHA-256 prefix of the body: tells one test notification from the next.
+    /// SHA-256 prefix of the body, where nothing else tells this from the next one: of tests, and without a time.
     pub digest: String,
 }
 
@@ -334,26 +369,6 @@ impl EventKind {
     pub fn foreign_key(connection: &ConnectionName, subscription: Option<&SubscriptionId>, day: &str) -> AlertKey {
         let name = subscription.map_or("none", SubscriptionId::as_str);
         AlertKey::synthetic("notice", &format!("foreign:{connection}:{}:{day}", super::id::digest(name.as_bytes())))
-    }
-
-    /// The thread that an alert belongs to, for looking up the alert that it began with.
-    pub fn thread_key(&self) -> Option<String> {
-        match self {
-            Self::Azure { notification, .. } if notification.condition == Condition::Fired => {
-                super::thread::thread(notification).map(|thread| thread.key)
-            }
-            Self::Polled { polled, .. } if matches!(polled.found, Found::Fired(raises) if raises.pages()) => {
-                super::thread::thread(&polled.notification).map(|thread| thread.key)
-            }
-            Self::Azure { .. }
-            | Self::Polled { .. }
-            | Self::Foreign { .. }
-            | Self::Unreadable { .. }
-            | Self::Signl4 { .. }
-            | Self::Alarm { .. }
-            | Self::Ignored { .. }
-            | Self::Timer { .. } => None,
-        }
     }
 
     /// One alarm an hour for the same trouble, or one for all.

@@ -113,9 +113,8 @@ impl Writer {
 
     /// An event of our own making.
     fn hear(&mut self, connection: &Connection, kind: EventKind, now: Timestamp) -> Result<Reason, StoreError> {
-        let mut event = Event { id: EventId::new(Uuid::now_v7()), received_at: now, kind };
-        let heard =
-            Heard { side: Side::Azure, source: "timer", repeat_key: None, thread_key: None, headers: "{}", body: &[] };
+        let mut event = Event::new(EventId::new(Uuid::now_v7()), now, kind);
+        let heard = Heard { side: Side::Azure, source: "timer", repeat_key: None, headers: "{}", body: &[] };
         self.judge_and_write(connection, &mut event, &heard, now)
     }
 

@@ -64,8 +64,6 @@ pub(super) struct Heard<'a> {
     pub(super) side: Side,
     pub(super) source: &'a str,
     pub(super) repeat_key: Option<&'a str>,
-    /// Of the thread that its alert may belong to.
-    pub(super) thread_key: Option<&'a str>,
     pub(super) headers: &'a str,
     pub(super) body: &'a [u8],
 }
@@ -280,15 +278,14 @@ impl Writer {
         arrival: &mut Arrival,
         now: Timestamp,
     ) -> Result<Receipt, StoreError> {
-        let Arrival { event, side, source, repeat_key, thread_key, headers, body } = arrival;
+        let Arrival { event, side, source, repeat_key, headers, body } = arrival;
         polls::heard_by_webhook(connection, &event.kind, now)?;
         if let Some(key) = repeat_key
             && let Some(event) = rows::earlier(connection, &event.kind, key, now)?
         {
             return Ok(Receipt { event, seen_before: true, reason: Reason::Repeat });
         }
-        let (repeat_key, thread_key) = (repeat_key.as_deref(), thread_key.as_deref());
-        let heard = Heard { side: *side, source, repeat_key, thread_key, headers, body };
+        let heard = Heard { side: *side, source, repeat_key: repeat_key.as_deref(), headers, body };
         event.id = EventId::new(Uuid::now_v7());
         event.received_at = now;
         let reason = self.judge_and_write(connection, event, &heard, now)?;
@@ -302,7 +299,7 @@ impl Writer {
         heard: &Heard<'_>,
         now: Timestamp,
     ) -> Result<Reason, StoreError> {
-        let (key, verdict) = self.judge(connection, event, heard.thread_key, now)?;
+        let (key, verdict) = self.judge(connection, event, now)?;
         let page = match &event.kind {
             EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => Some(page),
             EventKind::Azure { .. }
@@ -362,7 +359,6 @@ impl Writer {
         &self,
         connection: &Connection,
         event: &mut Event,
-        thread_key: Option<&str>,
         now: Timestamp,
     ) -> Result<(Option<AlertKey>, Verdict), StoreError> {
         for _ in 0..2 {
@@ -388,7 +384,7 @@ impl Writer {
                 Err(error) => return Err(error),
             };
             if known.alert.is_none()
-                && let Some(thread) = thread_key
+                && let Some(thread) = event.thread_key()
             {
                 known = rows::known_of_thread(connection, thread)?;
             }
@@ -402,7 +398,7 @@ impl Writer {
                 return Ok((key, verdict));
             }
             tracing::error!(event.id = %event.id, kind = event.kind.name(), "a fault in the bridge: this event could not be judged; it is kept");
-            event.kind = without_judgement(event.kind.clone(), event.id);
+            *event = Event::new(event.id, event.received_at, without_judgement(event.kind.clone(), event.id));
         }
         Ok((None, nothing(Reason::Unreadable)))
     }

@@ -14,7 +14,7 @@ use crate::domain::page::{Alert, Ending, Ledger, Page, PageState, Phase, SAME_TE
 use crate::domain::reading::{Raises, SAME_FIRING_WITHIN};
 use crate::domain::render::{Rendered, TITLE_CHARS, compose, render_foreign, render_unreadable};
 use crate::domain::route::{CloseInAzure, OnResolved, Policy, Route, Scenario};
-use crate::domain::thread::{Step, thread};
+use crate::domain::thread::Step;
 use crate::domain::timestamp::Timestamp;
 
 /// The same unreadable body counts as a repeat for this long.
@@ -31,13 +31,12 @@ pub(super) fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notificati
     let portal = desk.rules.connections.get(connection).map_or("https://portal.azure.com", |traits| &traits.portal);
     // Not composed for an alert that is only recorded, nor for a repeat.
     let composed = LazyCell::new(|| compose(notification, portal));
-    let thread = thread(notification);
+    let thread = desk.heard_thread();
     if threads::is_of_another(desk, notification.id.key()) {
         if desk.alert.as_ref().is_some_and(|alert| threads::is_member(alert, notification.id.key())) {
             return Reason::Repeat;
         }
-        let joined =
-            thread.as_ref().and_then(|thread| threads::joins(desk, connection, notification, thread, &composed.page()));
+        let joined = thread.and_then(|thread| threads::joins(desk, connection, notification, thread, &composed.page()));
         if let Some(reason) = joined {
             return reason;
         }
@@ -88,7 +87,7 @@ pub(super) fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notificati
         let counts = |route: &&Route| route.policy.quiet_period.is_some_and(|quiet| !quiet.is_zero());
         // Where nothing can join, the thread need not be found again.
         if thread.by_nature || chosen.iter().any(counts) {
-            desk.thread = Some((thread.key, notification.id.key().clone()));
+            desk.thread = Some((thread.key.clone(), notification.id.key().clone()));
         }
     }
     if chosen.is_empty() {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::{Finished, Owed, Reason, Timer, Verdict};
 use crate::domain::delivery::{AzureState, AzureTarget, Call, CallKind, Origin};
 use crate::domain::digest;
-use crate::domain::event::{Condition, TimerKind};
-use crate::domain::id::{AlertKey, DeliveryId, EventId, ExternalId, TeamName};
+use crate::domain::event::{Condition, Event, TimerKind};
+use crate::domain::id::{AlertKey, DeliveryId, ExternalId, TeamName};
 use crate::domain::page::{Alert, Ending, Known, Ledger, OpenDelivery, Page, PageState, Phase, UNSAID};
 use crate::domain::render::template::Fault;
 use crate::domain::route::{Comments, Policy, Rules};
+use crate::domain::thread::Thread;
 use crate::domain::timestamp::Timestamp;
 
 pub(super) struct Desk<'a> {
@@ -26,7 +27,7 @@ pub(super) struct Desk<'a> {
     timers: Vec<Timer>,
     cancelled: Vec<ExternalId>,
     /// What is judged; of an attempt's end there is none.
-    event: Option<EventId>,
+    event: Option<&'a Event>,
     /// A poll found the alert, and no webhook had told of it: its page is as late as the alert is old.
     pub(super) found_late: bool,
     opened: Vec<Alert>,
@@ -59,7 +60,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    pub(super) fn hearing(self, event: EventId) -> Self {
+    pub(super) fn hearing(self, event: &'a Event) -> Self {
         Self { event: Some(event), ..self }
     }
 
@@ -91,6 +92,11 @@ impl<'a> Desk<'a> {
 
     pub(super) fn page_mut(&mut self, id: &ExternalId) -> Option<&mut Page> {
         self.pages.iter_mut().find(|page| page.id == *id)
+    }
+
+    /// The thread of the alert that is heard of.
+    pub(super) fn heard_thread(&self) -> Option<&'a Thread> {
+        self.event?.thread.as_ref()
     }
 
     /// Ids of the pages that are not ended.
@@ -149,7 +155,7 @@ impl<'a> Desk<'a> {
 
     /// A digest for the team of this page, which is its first member.
     fn open_digest(&mut self, first: &ExternalId, gathers: Duration) -> Option<AlertKey> {
-        let key = digest::key(self.event?, self.opened.len().saturating_add(1));
+        let key = digest::key(self.event?.id, self.opened.len().saturating_add(1));
         let page = self.page(first)?;
         let (team, window) = (page.team.clone(), page.window.clone());
         let alert = self.alert.as_ref()?;

@@ -132,7 +132,7 @@ impl World {
     }
 
     fn hear(&mut self, kind: EventKind) -> Reason {
-        let event = Event { id: EventId::new(Uuid::now_v7()), received_at: self.now, kind };
+        let event = Event::new(EventId::new(Uuid::now_v7()), self.now, kind);
         let verdict = decide(&self.rules, &self.known, &event, self.now);
         self.apply(verdict)
     }

@@ -394,7 +394,7 @@ impl State {
     }
 
     fn judge(&mut self, kind: EventKind) {
-        let event = Event { id: EventId::new(Uuid::nil()), received_at: at(self.clock), kind };
+        let event = Event::new(EventId::new(Uuid::nil()), at(self.clock), kind);
         let verdict = (self.judge)(&self.rules, &self.known, &event, at(self.clock));
         self.apply(verdict);
     }
