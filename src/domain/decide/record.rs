@@ -174,13 +174,18 @@ fn learned(desk: &mut Desk<'_>, call: &Call, attempted: &Attempted) {
     }
     let Some((state, modified_at)) = attempted.learned.azure else { return };
     let Some(alert) = &mut desk.alert else { return };
+    if let Some(by) = &attempted.learned.azure_by {
+        alert.azure_by = Some(by.to_string());
+    }
+    // A poll has read a later change meanwhile.
     if modified_at.is_some() && modified_at < alert.azure_modified_at {
         return;
     }
+    let since = alert.azure_modified_at;
     if modified_at.is_some() {
         alert.azure_modified_at = modified_at;
     }
-    portal::shown(desk, call, state);
+    portal::shown(desk, call, state, since);
     if let Some(alert) = &mut desk.alert {
         alert.azure.seen = Some(state);
     }

@@ -119,6 +119,7 @@ fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> 
     };
     let repeat = page.acknowledged_by.is_some() && page.signl4.seen == Some(PageState::Acknowledged);
     page.changed_at = Some(change.raised_at);
+    page.acted_at = Some(change.raised_at);
     page.acknowledged_by = Some(person.name.clone());
     // Whoever acknowledges what was closed has found it open: the word of its re-opening is late or lost.
     let team = page.team.clone();
@@ -173,6 +174,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
     let repeat = page.closed_by.is_some() && page.signl4.settled() == Some(PageState::Closed);
     page.signl4.happened(PageState::Closed);
     page.changed_at = Some(change.raised_at);
+    page.acted_at = Some(change.raised_at);
     page.closed_by = Some(person.name.clone());
     desk.confirm(id, CallKind::Resolve);
     desk.supersede(id, |_| true);
@@ -186,7 +188,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
     if let Some(alert) = &mut desk.alert {
         alert.closed_at = alert.closed_at.max(Some(change.raised_at));
     }
-    // A close applies to every page on which nothing has happened since.
+    // A close applies to every page on which no person has acted since.
     end_pages(desk, Some(change.raised_at), matter);
     follow_people(desk, with_note(&format!("Closed by {} in SIGNL4", person.name), change), !repeat);
     if repeat { Reason::Repeat } else { Reason::Closed }
@@ -214,6 +216,9 @@ fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reas
     let was_closed = page.signl4.seen == Some(PageState::Closed);
     // Even where it changes nothing: what happened before it and is heard after it must not count.
     page.changed_at = Some(change.raised_at);
+    if change.person.is_some() {
+        page.acted_at = Some(change.raised_at);
+    }
     if page.signl4.settled() == Some(PageState::Open) {
         return Reason::Repeat;
     }
@@ -269,12 +274,12 @@ fn follow_people(desk: &mut Desk<'_>, words: String, news: bool) {
     }
 }
 
-/// Ends the other live pages of the alert, all or those on which nothing has happened since. Pages that were made from
+/// Ends the other live pages of the alert, all or those on which no person has acted since. Pages that were made from
 /// `another_matter` on are spared.
 fn end_pages(desk: &mut Desk<'_>, since: Option<Timestamp>, another_matter: Option<Timestamp>) {
     for id in desk.live() {
         let Some(page) = desk.page(&id) else { continue };
-        let acted_since = page.changed_at.zip(since).is_some_and(|(at, since)| at > since);
+        let acted_since = page.acted_at.zip(since).is_some_and(|(at, since)| at > since);
         let came_later = another_matter.is_some_and(|from| page.created_at >= from);
         if !acted_since && !came_later {
             desk.withdraw(&id, Ending::ClosedElsewhere);

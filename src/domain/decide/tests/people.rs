@@ -250,3 +250,26 @@ fn nobody_on_duty_wakes_nobody_who_need_not() {
     world.signl4(1, Happened::NobodyOnDuty, None, 10);
     assert!(!world.owed().contains(&"raise ops".to_owned()), "the fallback team has a page of it: {:?}", world.owed());
 }
+
+#[test]
+fn our_own_acknowledgement_of_another_page_keeps_no_close_from_it() {
+    let two = vec![route("all", "ops", Policy::default()), route("too", "dba", Policy::default())];
+    let mut world = World::new(rules(two)).paged();
+    // Acknowledged in Azure, and so by us on every page: SIGNL4 says so of the second at 7.
+    let reading = notification(Condition::Fired, 0);
+    let polled = crate::domain::reading::Polled {
+        found: crate::domain::reading::Found::State,
+        notification: reading,
+        state: AzureState::Acknowledged,
+        modified_at: Some(at(5)),
+        modified_by: Some("jane@contoso.com".to_owned()),
+    };
+    world.hear(EventKind::Polled { connection: contoso(), polled: Box::new(polled) });
+    world.deliver();
+    world.signl4(2, Happened::Acknowledged, None, 7);
+    world.deliver();
+    world.take_sent();
+    // The first was closed at 6, which is heard last.
+    assert_eq!(world.signl4(1, Happened::Closed, Some("Jane Doe"), 6), Reason::Closed);
+    assert_eq!(world.owed(), ["resolve dba", "Closed: Closed by Jane Doe in SIGNL4"]);
+}
