@@ -1,6 +1,8 @@
-//! The bridge as a state machine: arbitrary days against a model of both services, with the real store, `decide`,
-//! `record` and `after` between them. The invariants of the design are checked by name after every step, and at the end,
-//! when everything has arrived.
+//! One model of the protocol (`services`, `mail`), one rule of agreement (`agreement`), one list of broken rules
+//! (`breaches`), and two drivers: `search` looks at every state within so many moves, and here arbitrary days are played.
+//!
+//! In the days the real store, `decide`, `record` and `after` are between the services. The invariants of the design are
+//! checked by name after every step, and at the end, when everything has arrived and both sides have been polled.
 //!
 //! `BRIDGE_MODEL_CASES=5000` runs that many days, `BRIDGE_MODEL_SEED=7` others than usual. The same seed gives the same
 //! days; a day that fails is shrunk and printed.

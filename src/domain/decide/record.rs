@@ -135,6 +135,16 @@ fn go_unasked(desk: &mut Desk<'_>, id: &ExternalId) {
 }
 
 fn over(desk: &mut Desk<'_>, attempted: &Attempted) {
+    let why = if attempted.learned.resolved_at.is_some() { Ending::Resolved } else { Ending::HandledInAzure };
+    let unsent: Vec<ExternalId> =
+        desk.live().into_iter().filter(|id| desk.page(id).is_some_and(|page| page.signl4.seen.is_none())).collect();
+    for id in unsent {
+        desk.withdraw(&id, why);
+    }
+    // A page that is out follows the webhook or the poll, which must find this to be news.
+    if !desk.live().is_empty() {
+        return;
+    }
     // What is on its way from us comes later than what Azure shows.
     let is_changing = desk.alert.as_ref().is_some_and(|alert| portal::is_changing(desk, &alert.key));
     let Some(alert) = &mut desk.alert else { return };
@@ -144,18 +154,9 @@ fn over(desk: &mut Desk<'_>, attempted: &Attempted) {
         }
         alert.azure_modified_at = alert.azure_modified_at.max(modified_at);
     }
-    let why = if let Some(at) = attempted.learned.resolved_at {
+    if let Some(at) = attempted.learned.resolved_at {
         alert.condition = Condition::Resolved;
         alert.resolved_at = Some(at);
-        Ending::Resolved
-    } else {
-        Ending::HandledInAzure
-    };
-    // Only what nobody has been shown: a page that is out follows the webhook or the poll.
-    let unsent: Vec<ExternalId> =
-        desk.live().into_iter().filter(|id| desk.page(id).is_some_and(|page| page.signl4.seen.is_none())).collect();
-    for id in unsent {
-        desk.withdraw(&id, why);
     }
 }
 

@@ -393,3 +393,22 @@ fn a_re_opening_on_its_way_does_not_undo_a_close_in_the_portal() {
     changed(&mut world, AzureState::New, 10);
     assert_eq!(world.owed(), ["resolve ops", "Closed: Closed in Azure"]);
 }
+
+#[test]
+fn what_a_late_page_learns_from_azure_is_still_news_for_the_pages_that_are_out() {
+    let two = vec![route("all", "ops", Policy::default()), route("too", "dba", Policy::default())];
+    let mut world = World::new(rules(two));
+    world.fired(0);
+    // The page of the first team is held up; that of the second goes out.
+    let raise = |open: &&mut OpenDelivery| matches!(&open.call, Call::Raise { team: to, .. } if *to == team("dba"));
+    let second = world.known.open.iter_mut().find(raise).unwrap();
+    (second.attempt, second.leased) = (1, true);
+    world.end(CallKind::Raise, &Outcome::Accepted, Next::Done);
+    world.begin(CallKind::Raise);
+    let learned = Learned { azure: Some((AzureState::Acknowledged, Some(at(5)))), ..Learned::default() };
+    let not_yet = Outcome::NotYet { after: Duration::ZERO };
+    world.end_learning(CallKind::Raise, &not_yet, Next::Again { due: at(301) }, learned);
+    assert_eq!(world.owed(), [""; 0], "nobody is woken any more");
+    assert_eq!(world.portal(AzureState::Acknowledged, 5), Reason::AcknowledgedInAzure);
+    assert_eq!(world.owed(), ["acknowledge dba", "annotate dba: Acknowledged in Azure by anna@example.com"]);
+}
