@@ -100,6 +100,9 @@ fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> R
     }
     if ours || state == before {
         confirm(desk, &key, state);
+        if own && state != before && before == AzureState::Closed && !is_changing(desk, &key) {
+            overran(desk, state, state == AzureState::Acknowledged);
+        }
         return Reason::Confirmed;
     }
     let by = polled.modified_by.as_deref();
@@ -327,17 +330,13 @@ fn as_told(desk: &Desk<'_>, page: &Page, told: Option<(&ConnectionName, &Notific
     compose(notification, portal).page()
 }
 
-/// A change of ours has arrived although the alert was closed in Azure while it was on its way.
-fn overran(desk: &mut Desk<'_>, call: &Call, state: AzureState) {
-    let Call::ChangeState { state: brought, keeps_closed, .. } = call else { return };
-    if *brought != state {
-        return;
-    }
+/// A change of ours has arrived although the alert was closed in Azure while it was on its way. `opens_nothing`: closed it
+/// would have stayed so, and a person has opened it again meanwhile.
+fn overran(desk: &mut Desk<'_>, state: AzureState, opens_nothing: bool) {
     if let Some(alert) = &mut desk.alert {
         alert.azure.happened(state);
     }
-    if state == AzureState::Acknowledged || *keeps_closed {
-        // Closed it would have stayed so: a person has opened it again meanwhile.
+    if opens_nothing {
         page_anew(desk, None);
         desk.change_azure(AzureState::New, "Opened again in Azure");
     } else {
@@ -349,7 +348,11 @@ fn overran(desk: &mut Desk<'_>, call: &Call, state: AzureState) {
 pub(super) fn shown(desk: &mut Desk<'_>, call: &Call, state: AzureState, since: Option<Timestamp>) {
     let Some(alert) = &desk.alert else { return };
     if alert.azure.wanted == Some(AzureState::Closed) && state != AzureState::Closed && !is_changing(desk, &alert.key) {
-        overran(desk, call, state);
+        if let Call::ChangeState { state: brought, keeps_closed, .. } = call
+            && *brought == state
+        {
+            overran(desk, state, *keeps_closed || state == AzureState::Acknowledged);
+        }
     }
     let Some(alert) = &desk.alert else { return };
     let is_news = match call {

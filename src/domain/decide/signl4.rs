@@ -212,8 +212,15 @@ fn end_closed(desk: &mut Desk<'_>, id: &ExternalId, why: Ending, closed_at: Time
 
 fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let closed_later = closed_after(desk, change.raised_at);
+    // Nobody opens what is open: our own close has arrived, even if we have not heard so.
+    let closing = desk.open_of(id).find(|open| open.call.kind() == CallKind::Resolve);
+    let may_be_closed = closing.is_none_or(|closing| closing.attempt > 0);
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
-    let was_closed = page.signl4.seen == Some(PageState::Closed);
+    let was_closed = match page.signl4.seen {
+        Some(PageState::Closed) => true,
+        Some(PageState::Open) => page.is_ended() && may_be_closed,
+        Some(PageState::Acknowledged) | None => false,
+    };
     // Even where it changes nothing: what happened before it and is heard after it must not count.
     page.changed_at = Some(change.raised_at);
     if change.person.is_some() {

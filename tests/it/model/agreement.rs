@@ -119,7 +119,8 @@ impl Rest<'_> {
             return None;
         }
         // Opened again in the portal and taken in hand at once: nobody need be woken.
-        let in_hand = self.azure.state == AzureState::Acknowledged && self.azure.by_person;
+        let reopened = self.azure.by_person || self.azure.last.is_some_and(|last| last.reopened.in_portal);
+        let in_hand = self.azure.state == AzureState::Acknowledged && reopened;
         let other = [Ending::Expired, Ending::HandledInAzure, Ending::NotRaised, Ending::ClosedBySystem];
         let by_people = self.fires() && any && !in_hand && !self.is_ended_otherwise(&other);
         (by_people || self.is_closed_last()).then_some(AzureState::Closed)
@@ -151,7 +152,9 @@ impl Rest<'_> {
     fn resolved_is_over(&self, page: &Page) -> Checked {
         let Some(found) = self.services.signl4.get(&page.id) else { return Ok(()) };
         let resolves = page.policy.on_resolved == OnResolved::Resolve && !is_digest(&page.alert);
-        if !resolves || self.shares || self.fires() || found.reopened {
+        // On a page, or in the portal.
+        let reopened = found.reopened || self.azure.by_person && self.azure.state == AzureState::New;
+        if !resolves || self.shares || self.fires() || reopened {
             return Ok(());
         }
         holds(AGREE, found.state == PageState::Closed, || {

@@ -260,10 +260,13 @@ impl World {
         let id = &self.services.raised[page];
         let raised_at = self.services.signl4[id].raised_at;
         // One that is opened again lives again.
-        let is_over = does != Happened::Reopened && self.rows.page(id).is_none_or(Page::is_ended);
+        let digest = self.rows.page(id).map(|page| &page.alert);
+        let shows = |page: &Page| page.id == *id || page.digest.is_some() && page.digest.as_ref() == digest;
+        let lives = |key: &AlertKey| self.rows.pages_of(key).any(|page| shows(page) && !page.is_ended());
+        let is_over = |key: &AlertKey| does != Happened::Reopened && !lives(self.rows.home(key));
         // Not for a firing that came after the page, and has one of its own.
         let is_later = |key: &AlertKey| self.services.azure.get(key).is_some_and(|alert| alert.fired_at > raised_at);
-        self.rows.alerts_on(id).into_iter().filter(|key| !(is_over && is_later(key))).collect()
+        self.rows.alerts_on(id).into_iter().filter(|key| !(is_over(key) && is_later(key))).collect()
     }
 
     /// Rings what is due and claims, as the worker does. Says when something is due next.

@@ -273,3 +273,15 @@ fn our_own_acknowledgement_of_another_page_keeps_no_close_from_it() {
     assert_eq!(world.signl4(1, Happened::Closed, Some("Jane Doe"), 6), Reason::Closed);
     assert_eq!(world.owed(), ["resolve dba", "Closed: Closed by Jane Doe in SIGNL4"]);
 }
+
+#[test]
+fn who_opens_a_page_again_before_we_know_that_our_close_has_arrived_finds_it_open() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.begin(CallKind::Resolve);
+    assert_eq!(world.signl4(1, Happened::Reopened, Some("Jane Doe"), 61), Reason::Reopened);
+    assert_eq!(world.phase(1), Phase::Raised, "nobody opens what is open");
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 62);
+    world.end(CallKind::Resolve, &Outcome::Accepted, Next::Done);
+    assert_eq!(world.known.pages[0].signl4.settled(), Some(PageState::Acknowledged));
+}

@@ -412,3 +412,15 @@ fn what_a_late_page_learns_from_azure_is_still_news_for_the_pages_that_are_out()
     assert_eq!(world.portal(AzureState::Acknowledged, 5), Reason::AcknowledgedInAzure);
     assert_eq!(world.owed(), ["acknowledge dba", "annotate dba: Acknowledged in Azure by anna@example.com"]);
 }
+
+#[test]
+fn an_acknowledgement_whose_answer_was_lost_and_that_a_poll_shows_leaves_nobody_without_a_page() {
+    let mut world = World::one_team().paged();
+    world.known.alert.as_mut().unwrap().azure_by = Some("our own id".to_owned());
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.portal(AzureState::Closed, 6);
+    world.end(CallKind::ChangeState, &Outcome::Unknown, Next::Again { due: at(60) });
+    assert_eq!(world.polled(Found::State, AzureState::Acknowledged, 8, "our own id"), Reason::Confirmed);
+    assert_eq!(world.owed(), ["resolve ops", "raise ops", "New: Opened again in Azure"]);
+}
