@@ -43,7 +43,7 @@ use self::world::World;
 
 const CASES: u32 = 128;
 const STEPS: usize = 60;
-const SHRINKS: u32 = 400;
+const SHRINKS: u32 = 1_000;
 
 /// Kind and reason of events: without them the days would say little.
 const TO_BE_MET: [&str; 24] = [

@@ -98,7 +98,9 @@ fn found_open(desk: &mut Desk<'_>, id: &ExternalId) {
 fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
     let Some(person) = &change.person else {
-        let for_azure = std::mem::take(&mut page.acknowledged_for_azure);
+        // Of a page that we hold for ended: it is told again, should it be open.
+        let for_azure = page.acknowledged_for_azure;
+        page.acknowledged_for_azure &= page.is_ended();
         if page.signl4.wanted == Some(PageState::Acknowledged) {
             page.signl4.seen = Some(PageState::Acknowledged);
             page.changed_at = Some(change.raised_at);
@@ -212,13 +214,12 @@ fn end_closed(desk: &mut Desk<'_>, id: &ExternalId, why: Ending, closed_at: Time
 
 fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let closed_later = closed_after(desk, change.raised_at);
-    // Nobody opens what is open: our own close has arrived, even if we have not heard so.
-    let closing = desk.open_of(id).find(|open| open.call.kind() == CallKind::Resolve);
-    let may_be_closed = closing.is_none_or(|closing| closing.attempt > 0);
+    // Nobody opens what is open: our close has arrived, and its answer has not.
+    let is_closing = desk.open_of(id).any(|open| open.call.kind() == CallKind::Resolve && open.leased);
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
     let was_closed = match page.signl4.seen {
         Some(PageState::Closed) => true,
-        Some(PageState::Open) => page.is_ended() && may_be_closed,
+        Some(PageState::Open) => page.is_ended() && is_closing,
         Some(PageState::Acknowledged) | None => false,
     };
     // Even where it changes nothing: what happened before it and is heard after it must not count.

@@ -79,8 +79,8 @@ impl Rest<'_> {
     /// A person closed it last, and nobody had opened it again on the other side meanwhile.
     fn is_closed_last(&self) -> bool {
         self.azure.last.is_some_and(|last| match last.act {
-            Act::Phone { does, .. } => does == Happened::Closed && !last.reopened.in_portal,
-            Act::Portal { state, .. } => state == AzureState::Closed && !last.reopened.on_phone,
+            Act::Phone { does, .. } => does == Happened::Closed && !self.azure.reopened.in_portal,
+            Act::Portal { state, .. } => state == AzureState::Closed && !self.azure.reopened.on_phone,
         })
     }
 
@@ -119,7 +119,7 @@ impl Rest<'_> {
             return None;
         }
         // Opened again in the portal and taken in hand at once: nobody need be woken.
-        let reopened = self.azure.by_person || self.azure.last.is_some_and(|last| last.reopened.in_portal);
+        let reopened = self.azure.by_person || self.azure.reopened.in_portal;
         let in_hand = self.azure.state == AzureState::Acknowledged && reopened;
         let other = [Ending::Expired, Ending::HandledInAzure, Ending::NotRaised, Ending::ClosedBySystem];
         let by_people = self.fires() && any && !in_hand && !self.is_ended_otherwise(&other);

@@ -12,6 +12,7 @@ use signl4_azure_bridge::store::{Claimed, Receipt};
 use super::mail::Mail;
 use super::rows::{CONFIRMED, DeliveryRow, Rows};
 use super::rules::{PAGES_PER_MINUTE, id, policy, rule, stage};
+use super::services::SignlPage;
 use super::violation::{Checked, holds};
 use super::world::World;
 
@@ -219,7 +220,7 @@ fn digests_end_with_their_last_member(world: &World, page: &Page) -> Checked {
     let lives = rows.pages.iter().any(|member| member.digest.as_ref() == Some(&page.alert) && !member.is_ended());
     let hears = rows.has_timer(&page.id, |kind| matches!(kind, TimerKind::LastMemberEnded | TimerKind::DigestDue));
     // People may open again whatever they like.
-    let by_people = world.services.signl4.get(&page.id).is_some_and(|page| page.reopened);
+    let by_people = world.services.signl4.get(&page.id).is_some_and(SignlPage::was_opened);
     holds(DIGESTS_END, lives || hears || by_people, || format!("{} shows nothing any more", page.id))
 }
 

@@ -34,6 +34,7 @@ pub(super) struct AzureAlert {
     pub(super) by_person: bool,
     /// What a person did last since it fired: to it, or to a page that shows it.
     pub(super) last: Option<Human>,
+    pub(super) reopened: Reopened,
     /// A person acted on a page of an earlier firing while the news of this one was on its way: the accepted race.
     pub(super) raced: bool,
 }
@@ -69,10 +70,9 @@ pub(super) enum Act {
 pub(super) struct Human {
     pub(super) act: Act,
     pub(super) at_rest: bool,
-    /// Somebody had opened again before, on the phone or in the portal, and it may be that the other side has not heard.
-    pub(super) reopened: Reopened,
 }
 
+/// Where somebody has opened again since all was at rest: it may be that the other side has not heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reopened {
     pub(super) on_phone: bool,
@@ -121,13 +121,14 @@ impl Services {
             modified_by: AZURE_ITSELF,
             by_person: false,
             last: None,
+            reopened: Reopened::default(),
             raced: false,
         };
         let alert = self.azure.entry(id(number).key().clone()).or_insert_with(|| new.clone());
         // A new episode. Alerts of one matter have an id each. To a poll, firings of one id within a minute are one.
         let is_told_apart = !self.polled || at.since(alert.fired_at) > SAME_FIRING_WITHIN;
         if alert.condition == Condition::Resolved && !is_of_a_matter(number) && is_told_apart {
-            *alert = new;
+            *alert = AzureAlert { reopened: alert.reopened, ..new };
         }
         // The webhook that is repeated is that of the begin.
         let telling = Telling { condition: Condition::Fired, resolved_at: None, ..alert.telling() };
@@ -200,10 +201,12 @@ impl Services {
     pub(super) fn remember(&mut self, act: Act, at_rest: bool, alerts: &[AlertKey]) {
         for key in alerts {
             if let Some(alert) = self.azure.get_mut(key) {
-                let mut reopened = alert.last.filter(|_| !at_rest).map(|last| last.reopened).unwrap_or_default();
-                reopened.on_phone |= matches!(act, Act::Phone { does: Happened::Reopened, .. });
-                reopened.in_portal |= matches!(act, Act::Portal { state: AzureState::New, .. });
-                alert.last = Some(Human { act, at_rest, reopened });
+                if at_rest {
+                    alert.reopened = Reopened::default();
+                }
+                alert.reopened.on_phone |= matches!(act, Act::Phone { does: Happened::Reopened, .. });
+                alert.reopened.in_portal |= matches!(act, Act::Portal { state: AzureState::New, .. });
+                alert.last = Some(Human { act, at_rest });
             }
         }
     }
@@ -367,6 +370,13 @@ impl Services {
             polled: true,
         };
         told.into_iter().map(mail).collect()
+    }
+}
+
+impl SignlPage {
+    /// A person has opened it again, or has taken an acknowledgement back.
+    pub(super) fn was_opened(&self) -> bool {
+        self.timeline.iter().any(|entry| entry.happened == Happened::Reopened)
     }
 }
 
