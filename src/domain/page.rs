@@ -222,6 +222,9 @@ pub struct Page {
     /// SIGNL4's time of the last change that we took over: older ones come late and change nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<Timestamp>,
+    /// SIGNL4's time of the last change by a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acted_at: Option<Timestamp>,
     /// The fallback team was told that nobody is on duty: once per page.
     #[serde(default)]
     pub nobody_on_duty: bool,

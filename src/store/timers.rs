@@ -81,11 +81,12 @@ impl Writer {
             return Ok(());
         };
         // What people did to a digest reaches its members before their end reaches it: they may live again.
-        if timer == TimerKind::LastMemberEnded && spreads(connection, of)? {
+        if let Some(spreads_at) = spreads_at(connection, of)?.filter(|_| timer == TimerKind::LastMemberEnded) {
+            // Later than now, if the clock was set back: nothing comes of looking again before then.
             connection
                 .prepare_cached("UPDATE timer SET due = ?2 WHERE id = ?1")?
-                .execute(params![id, now.as_millis()])?;
-            self.nudge = true;
+                .execute(params![id, spreads_at.max(now).as_millis()])?;
+            self.nudge |= spreads_at <= now;
             return Ok(());
         }
         let page = ExternalId::stored(of.to_owned());
@@ -147,13 +148,13 @@ impl Writer {
     }
 }
 
-/// Whether a change of the digest has not reached all its members.
-fn spreads(connection: &Connection, digest: &str) -> Result<bool, StoreError> {
+/// When a change of the digest that has not reached all its members goes on; `None`: there is none.
+fn spreads_at(connection: &Connection, digest: &str) -> Result<Option<Timestamp>, StoreError> {
     let number = numbers::of_page(connection, &ExternalId::stored(digest.to_owned()))?.map(|(number, _)| number);
-    let kinds: Vec<String> = connection
-        .prepare_cached("SELECT kind FROM timer WHERE alert_id = ?1 AND page = ?2")?
-        .query_map(params![number, digest], |row| row.get(0))?
+    let timers: Vec<(String, i64)> = connection
+        .prepare_cached("SELECT kind, due FROM timer WHERE alert_id = ?1 AND page = ?2")?
+        .query_map(params![number, digest], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let changes = |kind: &String| matches!(serde_json::from_str(kind), Ok(TimerKind::ToMembers { .. }));
-    Ok(kinds.iter().any(changes))
+    let changes = |kind: &str| matches!(serde_json::from_str(kind), Ok(TimerKind::ToMembers { .. }));
+    Ok(timers.iter().filter(|(kind, _)| changes(kind)).map(|(_, due)| Timestamp::from_millis(*due)).min())
 }

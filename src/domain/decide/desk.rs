@@ -195,6 +195,7 @@ impl<'a> Desk<'a> {
             closed_by: None,
             closed_at: None,
             changed_at: None,
+            acted_at: None,
             nobody_on_duty: false,
             acknowledged_for_azure: false,
             told: Vec::new(),
@@ -369,14 +370,16 @@ impl<'a> Desk<'a> {
         comments: Comments,
     ) -> (Vec<Call>, Option<AzureState>) {
         let mut said = Vec::new();
-        // An acknowledgement that is taken back re-opens nothing, as far as Azure has shown nothing else.
-        let mut keeps_closed = state == AzureState::New && seen == Some(AzureState::Acknowledged);
+        // An acknowledgement that is taken back re-opens nothing, as far as Azure has shown nothing else and nothing else is
+        // on its way.
+        let takes_back = state == AzureState::New && before == AzureState::Acknowledged;
+        let mut keeps_closed = takes_back && seen != Some(AzureState::Closed);
         for open in &self.known.open {
             let Call::ChangeState { comment, state: older, target: of, .. } = &open.call else { continue };
             if of.key != target.key {
                 continue;
             }
-            keeps_closed = false;
+            keeps_closed &= *older == AzureState::Acknowledged;
             // An acknowledgement alone does not re-open what Azure shows as Closed: the re-opening goes out before it.
             let opens_the_way = state == AzureState::Acknowledged && *older == AzureState::New;
             if open.leased || open.uncertain || opens_the_way {

@@ -85,28 +85,46 @@ fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> R
     if !own && (ours || state <= before || is_changing(desk, &key)) {
         return Reason::Repeat;
     }
+    // What is on its way comes later than what was read, unless it could open again what a person has closed. Should it
+    // have been there before, the next poll tells this once more.
+    let is_earlier = is_changing(desk, &key) && state != AzureState::Closed && !ours && state != before;
     if let Some(alert) = desk.alert.as_mut().filter(|_| own) {
-        alert.azure_modified_at = alert.azure_modified_at.max(polled.modified_at);
         alert.azure.seen = Some(state);
+        if !is_earlier {
+            alert.azure_modified_at = alert.azure_modified_at.max(polled.modified_at);
+        }
+    }
+    if is_earlier {
+        return Reason::Stale;
     }
     if ours || state == before {
         confirm(desk, &key, state);
+        if own && state != before && before == AzureState::Closed && !is_changing(desk, &key) {
+            overran(desk, state, state == AzureState::Acknowledged);
+        }
         return Reason::Confirmed;
     }
-    // What is on its way comes later than what was read, unless it could open again what a person has closed.
-    if is_changing(desk, &key) && state != AzureState::Closed {
-        return Reason::Stale;
-    }
     let by = polled.modified_by.as_deref();
-    if state == AzureState::Acknowledged && before == AzureState::Closed && closed_since(desk, polled.modified_at) {
-        // Acknowledged there, and then closed on the phone: Closed beats Acknowledged.
-        if let Some(alert) = &mut desk.alert {
-            alert.azure.happened(state);
-        }
-        desk.change_azure(AzureState::Closed, "Closed in SIGNL4");
-        return Reason::Stale;
+    follow(desk, state, polled.modified_at, by, Some((connection, &polled.notification)))
+}
+
+/// Takes over what a person has done in Azure at that time or later, unless a close on the phone has come after it.
+fn follow(
+    desk: &mut Desk<'_>,
+    state: AzureState,
+    at: Option<Timestamp>,
+    by: Option<&str>,
+    told: Option<(&ConnectionName, &Notification)>,
+) -> Reason {
+    let is_closed = desk.alert.as_ref().is_some_and(|alert| alert.azure_state() == AzureState::Closed);
+    if state == AzureState::Closed || !is_closed || !closed_since(desk, at) {
+        return take_over(desk, state, by, told);
     }
-    take_over(desk, state, by, Some((connection, &polled.notification)))
+    if let Some(alert) = &mut desk.alert {
+        alert.azure.happened(state);
+    }
+    desk.change_azure(AzureState::Closed, "Closed in SIGNL4");
+    Reason::Stale
 }
 
 /// Whether a person has closed a page in SIGNL4 later than that, and the close is for Azure, too.
@@ -155,7 +173,7 @@ fn confirm(desk: &mut Desk<'_>, key: &AlertKey, shown: AzureState) {
 }
 
 /// A person has changed the alert in Azure: the pages follow.
-pub(super) fn take_over(
+fn take_over(
     desk: &mut Desk<'_>,
     state: AzureState,
     by: Option<&str>,
@@ -250,17 +268,22 @@ fn reopen_pages(desk: &mut Desk<'_>, by: Option<&str>, told: Option<(&Connection
 /// Set back to New, and nobody has a page of it: by its routes, as if it had fired now, if it still fires.
 fn page_anew(desk: &mut Desk<'_>, told: Option<(&ConnectionName, &Notification)>) {
     let last = desk.pages.iter().max_by_key(|page| page.number).cloned();
-    let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
-    let Some(last) = last.filter(|_| fires) else { return };
-    match last.policy.on_reopened {
-        OnReopened::Page => {
-            let (Some(before), Some((connection, notification))) = (desk.alert.take(), told) else { return };
+    let Some(before) = desk.alert.clone().filter(|alert| alert.condition == Condition::Fired) else { return };
+    let Some(last) = last else { return };
+    match (last.policy.on_reopened, told) {
+        (OnReopened::Page, Some((connection, notification))) => {
+            desk.alert = None;
             azure::fired(desk, connection, notification);
             desk.alert = Some(before);
             desk.thread = None;
         }
-        OnReopened::Annotate => say(desk, &last, "Set back to New in Azure"),
-        OnReopened::Ignore => {}
+        // Nothing but an answer has shown it.
+        (OnReopened::Page, None) => {
+            let rendered = as_told(desk, &last, None);
+            replace_page(desk, &last.id, &rendered);
+        }
+        (OnReopened::Annotate, _) => say(desk, &last, "Set back to New in Azure"),
+        (OnReopened::Ignore, _) => {}
     }
 }
 
@@ -306,8 +329,31 @@ fn as_told(desk: &Desk<'_>, page: &Page, told: Option<(&ConnectionName, &Notific
     compose(notification, portal).page()
 }
 
-/// What an answer to a call of ours shows and no call of ours has brought about was a person in Azure.
-pub(super) fn shown(desk: &mut Desk<'_>, call: &Call, state: AzureState) {
+/// A change of ours has arrived although the alert was closed in Azure while it was on its way. `opens_nothing`: closed it
+/// would have stayed so, and a person has opened it again meanwhile.
+fn overran(desk: &mut Desk<'_>, state: AzureState, opens_nothing: bool) {
+    if let Some(alert) = &mut desk.alert {
+        alert.azure.happened(state);
+    }
+    if opens_nothing {
+        page_anew(desk, None);
+        desk.change_azure(AzureState::New, "Opened again in Azure");
+    } else {
+        desk.change_azure(AzureState::Closed, "Closed in Azure");
+    }
+}
+
+/// What an answer to a call of ours shows and no call of ours has brought about was a person in Azure, after `since`.
+pub(super) fn shown(desk: &mut Desk<'_>, call: &Call, state: AzureState, since: Option<Timestamp>) {
+    let Some(alert) = &desk.alert else { return };
+    if alert.azure.wanted == Some(AzureState::Closed)
+        && state != AzureState::Closed
+        && !is_changing(desk, &alert.key)
+        && let Call::ChangeState { state: brought, keeps_closed, .. } = call
+        && *brought == state
+    {
+        overran(desk, state, *keeps_closed || state == AzureState::Acknowledged);
+    }
     let Some(alert) = &desk.alert else { return };
     let is_news = match call {
         Call::ChangeState { state: AzureState::Acknowledged, .. } => {
@@ -327,6 +373,6 @@ pub(super) fn shown(desk: &mut Desk<'_>, call: &Call, state: AzureState) {
         | Call::Annotate { .. } => false,
     };
     if is_news {
-        take_over(desk, state, None, None);
+        follow(desk, state, since, None, None);
     }
 }

@@ -136,6 +136,16 @@ fn go_unasked(desk: &mut Desk<'_>, id: &ExternalId) {
 }
 
 fn over(desk: &mut Desk<'_>, attempted: &Attempted) {
+    let why = if attempted.learned.resolved_at.is_some() { Ending::Resolved } else { Ending::HandledInAzure };
+    let unsent: Vec<ExternalId> =
+        desk.live().into_iter().filter(|id| desk.page(id).is_some_and(|page| page.signl4.seen.is_none())).collect();
+    for id in unsent {
+        desk.withdraw(&id, why);
+    }
+    // A page that is out follows the webhook or the poll, which must find this to be news.
+    if !desk.live().is_empty() {
+        return;
+    }
     // What is on its way from us comes later than what Azure shows.
     let is_changing = desk.alert.as_ref().is_some_and(|alert| portal::is_changing(desk, &alert.key));
     let Some(alert) = &mut desk.alert else { return };
@@ -145,18 +155,9 @@ fn over(desk: &mut Desk<'_>, attempted: &Attempted) {
         }
         alert.azure_modified_at = alert.azure_modified_at.max(modified_at);
     }
-    let why = if let Some(at) = attempted.learned.resolved_at {
+    if let Some(at) = attempted.learned.resolved_at {
         alert.condition = Condition::Resolved;
         alert.resolved_at = Some(at);
-        Ending::Resolved
-    } else {
-        Ending::HandledInAzure
-    };
-    // Only what nobody has been shown: a page that is out follows the webhook or the poll.
-    let unsent: Vec<ExternalId> =
-        desk.live().into_iter().filter(|id| desk.page(id).is_some_and(|page| page.signl4.seen.is_none())).collect();
-    for id in unsent {
-        desk.withdraw(&id, why);
     }
 }
 
@@ -175,13 +176,18 @@ fn learned(desk: &mut Desk<'_>, call: &Call, attempted: &Attempted) {
     }
     let Some((state, modified_at)) = attempted.learned.azure else { return };
     let Some(alert) = &mut desk.alert else { return };
+    if let Some(by) = &attempted.learned.azure_by {
+        alert.azure_by = Some(by.to_string());
+    }
+    // A poll has read a later change meanwhile.
     if modified_at.is_some() && modified_at < alert.azure_modified_at {
         return;
     }
+    let since = alert.azure_modified_at;
     if modified_at.is_some() {
         alert.azure_modified_at = modified_at;
     }
-    portal::shown(desk, call, state);
+    portal::shown(desk, call, state, since);
     if let Some(alert) = &mut desk.alert {
         alert.azure.seen = Some(state);
     }

@@ -98,7 +98,9 @@ fn found_open(desk: &mut Desk<'_>, id: &ExternalId) {
 fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
     let Some(person) = &change.person else {
-        let for_azure = std::mem::take(&mut page.acknowledged_for_azure);
+        // Of a page that we hold for ended: it is told again, should it be open.
+        let for_azure = page.acknowledged_for_azure;
+        page.acknowledged_for_azure &= page.is_ended();
         if page.signl4.wanted == Some(PageState::Acknowledged) {
             page.signl4.seen = Some(PageState::Acknowledged);
             page.changed_at = Some(change.raised_at);
@@ -119,6 +121,7 @@ fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> 
     };
     let repeat = page.acknowledged_by.is_some() && page.signl4.seen == Some(PageState::Acknowledged);
     page.changed_at = Some(change.raised_at);
+    page.acted_at = Some(change.raised_at);
     page.acknowledged_by = Some(person.name.clone());
     // Whoever acknowledges what was closed has found it open: the word of its re-opening is late or lost.
     let team = page.team.clone();
@@ -173,6 +176,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
     let repeat = page.closed_by.is_some() && page.signl4.settled() == Some(PageState::Closed);
     page.signl4.happened(PageState::Closed);
     page.changed_at = Some(change.raised_at);
+    page.acted_at = Some(change.raised_at);
     page.closed_by = Some(person.name.clone());
     desk.confirm(id, CallKind::Resolve);
     desk.supersede(id, |_| true);
@@ -186,7 +190,7 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
     if let Some(alert) = &mut desk.alert {
         alert.closed_at = alert.closed_at.max(Some(change.raised_at));
     }
-    // A close applies to every page on which nothing has happened since.
+    // A close applies to every page on which no person has acted since.
     end_pages(desk, Some(change.raised_at), matter);
     follow_people(desk, with_note(&format!("Closed by {} in SIGNL4", person.name), change), !repeat);
     if repeat { Reason::Repeat } else { Reason::Closed }
@@ -210,10 +214,19 @@ fn end_closed(desk: &mut Desk<'_>, id: &ExternalId, why: Ending, closed_at: Time
 
 fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let closed_later = closed_after(desk, change.raised_at);
+    // Nobody opens what is open: our close has arrived, and its answer has not.
+    let is_closing = desk.open_of(id).any(|open| open.call.kind() == CallKind::Resolve && open.leased);
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
-    let was_closed = page.signl4.seen == Some(PageState::Closed);
+    let was_closed = match page.signl4.seen {
+        Some(PageState::Closed) => true,
+        Some(PageState::Open) => page.is_ended() && is_closing,
+        Some(PageState::Acknowledged) | None => false,
+    };
     // Even where it changes nothing: what happened before it and is heard after it must not count.
     page.changed_at = Some(change.raised_at);
+    if change.person.is_some() {
+        page.acted_at = Some(change.raised_at);
+    }
     if page.signl4.settled() == Some(PageState::Open) {
         return Reason::Repeat;
     }
@@ -269,12 +282,12 @@ fn follow_people(desk: &mut Desk<'_>, words: String, news: bool) {
     }
 }
 
-/// Ends the other live pages of the alert, all or those on which nothing has happened since. Pages that were made from
+/// Ends the other live pages of the alert, all or those on which no person has acted since. Pages that were made from
 /// `another_matter` on are spared.
 fn end_pages(desk: &mut Desk<'_>, since: Option<Timestamp>, another_matter: Option<Timestamp>) {
     for id in desk.live() {
         let Some(page) = desk.page(&id) else { continue };
-        let acted_since = page.changed_at.zip(since).is_some_and(|(at, since)| at > since);
+        let acted_since = page.acted_at.zip(since).is_some_and(|(at, since)| at > since);
         let came_later = another_matter.is_some_and(|from| page.created_at >= from);
         if !acted_since && !came_later {
             desk.withdraw(&id, Ending::ClosedElsewhere);

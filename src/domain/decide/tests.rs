@@ -1,6 +1,5 @@
 //! The sync table, row by row, on a world in memory: rows, a clock, and sides that take what they are sent.
 
-mod agreement;
 mod alerts;
 mod people;
 mod policies;
@@ -10,7 +9,6 @@ mod releases;
 mod threads;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;

@@ -31,6 +31,7 @@ fn page(seen: Option<PageState>) -> Page {
         closed_by: None,
         closed_at: None,
         changed_at: None,
+        acted_at: None,
         nobody_on_duty: false,
         acknowledged_for_azure: false,
         told: Vec::new(),

@@ -5,7 +5,7 @@ use signl4_azure_bridge::domain::event::Happened::{Acknowledged, Closed, Reopene
 use super::steps::Luck::{Denied, Good, Refused, Unheard};
 use super::steps::Post::{AtOnce, Later};
 use super::steps::Step::{
-    Arrive, Calm, Claim, Fire, Forget, Operate, Person, Resolve, Restart, Send, Storm, System, Wait, Work,
+    Arrive, Calm, Claim, Fire, Forget, Operate, Person, Resolve, Restart, Send, SetBack, Storm, System, Wait, Work,
 };
 use super::steps::{Step, Wish};
 
@@ -177,6 +177,22 @@ pub(super) fn once_wrong() -> Vec<(&'static str, Vec<Step>)> {
                 Person { which: 222, does: Acknowledged, post: AtOnce },
                 Restart { well: true },
                 Wait { seconds: 18 },
+            ],
+        ),
+        (
+            "a clock that is set back between an acknowledgement of a digest and the end of its members",
+            vec![
+                Storm { first: 0, count: 5 },
+                claim(2),
+                Wait { seconds: 90 },
+                claim(2),
+                Send { which: 88, luck: Good },
+                Wait { seconds: 1 },
+                Wait { seconds: 89 },
+                work(Good),
+                Person { which: 26, does: Acknowledged, post: AtOnce },
+                SetBack { seconds: 1 },
+                Calm,
             ],
         ),
     ]

@@ -3,14 +3,16 @@
 use signl4_azure_bridge::domain::decide::Reason;
 use signl4_azure_bridge::domain::delivery::{Call, Delivery};
 use signl4_azure_bridge::domain::digest::is_digest;
-use signl4_azure_bridge::domain::event::{Condition, EventKind, Happened, TimerKind};
+use signl4_azure_bridge::domain::event::{Condition, EventKind, Happened, Notification, TimerKind};
 use signl4_azure_bridge::domain::id::ExternalId;
 use signl4_azure_bridge::domain::page::{Ending, Page, Phase};
+use signl4_azure_bridge::domain::reading::Found;
 use signl4_azure_bridge::store::{Claimed, Receipt};
 
+use super::mail::Mail;
 use super::rows::{CONFIRMED, DeliveryRow, Rows};
 use super::rules::{PAGES_PER_MINUTE, id, policy, rule, stage};
-use super::services::Mail;
+use super::services::SignlPage;
 use super::violation::{Checked, holds};
 use super::world::World;
 
@@ -25,15 +27,16 @@ const LOAD: &str = "load_stays_within_its_limits";
 const FAR_AWAY: i64 = 90 * 60_000;
 
 /// After an event was stored.
-pub(super) fn heard(world: &World, before: &Rows, mail: &Mail, receipt: Receipt) -> Checked {
-    if let EventKind::Azure { notification, .. } = &mail.kind
+pub(super) fn heard(world: &World, before: &Rows, mail: &Mail, kind: &EventKind, receipt: Receipt) -> Checked {
+    if let EventKind::Azure { notification, .. } = kind
         && notification.condition == Condition::Fired
     {
-        nothing_silently_dropped(world, before, mail, receipt)?;
+        nothing_silently_dropped(world, before, mail, notification, receipt)?;
     }
     let beside_the_storm = receipt.reason == Reason::Worse
-        || matches!(&mail.kind, EventKind::Signl4 { change, .. } if change.happened == Happened::NobodyOnDuty)
-        || mail.alert.is_none() && matches!(mail.kind, EventKind::Azure { .. });
+        || matches!(kind, EventKind::Signl4 { change, .. } if change.happened == Happened::NobodyOnDuty)
+        || matches!(kind, EventKind::Polled { polled, .. } if polled.found == Found::State)
+        || matches!(mail, Mail::Test { .. });
     if !beside_the_storm {
         load_stays_within_its_limits(world, before)?;
     }
@@ -64,24 +67,34 @@ fn standing(world: &World, before: &Rows) -> Checked {
 }
 
 /// What a Fired came to, by the reason that is kept with it.
-fn nothing_silently_dropped(world: &World, before: &Rows, mail: &Mail, receipt: Receipt) -> Checked {
+fn nothing_silently_dropped(
+    world: &World,
+    before: &Rows,
+    mail: &Mail,
+    notification: &Notification,
+    receipt: Receipt,
+) -> Checked {
     let rows = &world.rows;
-    let EventKind::Azure { notification, .. } = &mail.kind else { return Ok(()) };
     let key = notification.id.key();
     let fired_at = notification.fired_at.unwrap();
     let told = |fired: bool| {
-        world.past.heard.iter().any(|(alert, of, at, _)| Some(*alert) == mail.alert && *of == fired && *at >= fired_at)
+        world
+            .past
+            .heard
+            .iter()
+            .any(|(alert, of, at, _)| Some(*alert) == mail.alert() && *of == fired && *at >= fired_at)
     };
     let lives = || rows.pages_of(rows.home(key)).any(|page| !page.is_ended());
     let is_new = rows.pages_of(key).any(|page| before.page(&page.id).is_none());
-    let recorded = mail.alert.is_some_and(|alert| policy(rule(alert)).records_only);
-    let ends = mail.alert.is_some_and(|alert| stage(alert) == Some("Resolved"));
+    let recorded = mail.alert().is_some_and(|alert| policy(rule(alert)).records_only);
+    let ends = mail.alert().is_some_and(|alert| stage(alert) == Some("Resolved"));
     let because = |reasons: &[Reason]| reasons.contains(&receipt.reason);
     let justified = because(&[Reason::Raised, Reason::Unrouted, Reason::Held, Reason::JoinedDigest]) && is_new
         || because(&[Reason::RecordedByRoute]) && recorded
-        || because(&[Reason::Repeat]) && (told(true) || rows.joined.contains_key(key) || mail.alert.is_none())
+        || because(&[Reason::Repeat]) && (told(true) || rows.joined.contains_key(key) || mail.alert().is_none())
         || because(&[Reason::Joined, Reason::Worse]) && rows.joined.contains_key(key) && lives()
         || because(&[Reason::AlreadyPaged]) && lives()
+        || because(&[Reason::InHand]) && rows.alerts.get(key).is_some_and(|alert| alert.recorded.is_some())
         || because(&[Reason::SupersededByResolved]) && told(false)
         || because(&[Reason::ResolvedWithoutPage, Reason::Resolved]) && ends;
     holds(NOTHING_DROPPED, justified, || format!("{key}, fired at {fired_at}, is `{}`", receipt.reason.as_str()))
@@ -206,7 +219,7 @@ fn digests_end_with_their_last_member(world: &World, page: &Page) -> Checked {
     let lives = rows.pages.iter().any(|member| member.digest.as_ref() == Some(&page.alert) && !member.is_ended());
     let hears = rows.has_timer(&page.id, |kind| matches!(kind, TimerKind::LastMemberEnded | TimerKind::DigestDue));
     // People may open again whatever they like.
-    let by_people = world.services.signl4.get(&page.id).is_some_and(|page| page.reopened);
+    let by_people = world.services.signl4.get(&page.id).is_some_and(SignlPage::was_opened);
     holds(DIGESTS_END, lives || hears || by_people, || format!("{} shows nothing any more", page.id))
 }
 

@@ -1,6 +1,7 @@
 //! What can happen: to the alerts, in the mail, by people, in the worker, to the process, by an operator.
 
 use proptest::prelude::*;
+use signl4_azure_bridge::domain::delivery::AzureState;
 use signl4_azure_bridge::domain::event::Happened;
 
 use super::rules::KINDS;
@@ -40,6 +41,19 @@ pub(super) enum Step {
         which: usize,
         does: Happened,
         post: Post,
+    },
+    /// A person acts in Azure's portal.
+    Portal {
+        alert: usize,
+        state: AzureState,
+    },
+    /// Both sides are polled; what was read is judged at once, or later.
+    Poll {
+        post: Post,
+    },
+    /// A webhook is lost, or what a poll has read.
+    Lose {
+        which: usize,
     },
     /// SIGNL4 acts on a page by itself.
     System {
@@ -150,6 +164,11 @@ fn step(alert: impl Strategy<Value = usize> + Clone + 'static) -> impl Strategy<
         1 => Just(Wish::Resume),
         1 => Just(Wish::ProbeAll),
     ];
+    let portal = prop_oneof![
+        2 => Just(AzureState::Acknowledged),
+        2 => Just(AzureState::Closed),
+        1 => Just(AzureState::New),
+    ];
     let wait = prop_oneof![
         4 => 1..30_u32,
         4 => 30..130_u32,
@@ -158,7 +177,10 @@ fn step(alert: impl Strategy<Value = usize> + Clone + 'static) -> impl Strategy<
     ];
     prop_oneof![
         12 => (alert.clone(), post()).prop_map(|(alert, post)| Step::Fire { alert, post }),
-        4 => (alert, post()).prop_map(|(alert, post)| Step::Resolve { alert, post }),
+        4 => (alert.clone(), post()).prop_map(|(alert, post)| Step::Resolve { alert, post }),
+        5 => (alert, portal).prop_map(|(alert, state)| Step::Portal { alert, state }),
+        4 => post().prop_map(|post| Step::Poll { post }),
+        1 => which().prop_map(|which| Step::Lose { which }),
         2 => (0..8_usize, 3..8_usize).prop_map(|(first, count)| Step::Storm { first, count }),
         1 => Just(Step::Calm),
         1 => any::<bool>().prop_map(|same| Step::Test { same }),

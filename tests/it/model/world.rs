@@ -12,20 +12,23 @@ use signl4_azure_bridge::clock::Clock;
 use signl4_azure_bridge::domain::after::{RetryPolicy, after};
 use signl4_azure_bridge::domain::backoff::Roll;
 use signl4_azure_bridge::domain::delivery::{Attempted, Delivery, Learned, Outcome};
-use signl4_azure_bridge::domain::event::{Condition, EventKind};
+use signl4_azure_bridge::domain::event::{Condition, EventKind, Happened, Notification};
 use signl4_azure_bridge::domain::id::{AlertKey, EventId, ExternalId, Side};
+use signl4_azure_bridge::domain::page::Page;
+use signl4_azure_bridge::domain::reading::{Found, Standing};
 use signl4_azure_bridge::domain::route::Rules;
 use signl4_azure_bridge::domain::timestamp::Timestamp;
-use signl4_azure_bridge::store::{Change, Claimed, Finish, Incoming, Place, Receipt, Recorded, Slots, Store};
+use signl4_azure_bridge::store::{Change, Claimed, Duties, Finish, Incoming, Place, Receipt, Recorded, Slots, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::breaches::{Breach, duties};
+use super::breaches::{Breach, judged, recorded};
 use super::carry::{attempt, ended};
 use super::invariants;
+use super::mail::Mail;
 use super::rows::{LEASED, Rows};
 use super::rules::{START, contoso, rules};
-use super::services::{Mail, Services};
+use super::services::{Act, Services, state_of};
 use super::steps::Luck;
 use super::violation::{Checked, Violation, holds};
 
@@ -71,7 +74,7 @@ pub(super) struct Flight {
 pub(super) struct Past {
     /// Answered with a receipt.
     pub(super) stored: BTreeSet<EventId>,
-    /// Azure's webhooks that were stored: the alert, whether it fired, when it fired; and when that was.
+    /// What was stored of Azure's alerts: the alert, whether it fired, when it fired; and when that was.
     pub(super) heard: Vec<(usize, bool, Timestamp, Timestamp)>,
     /// Pages of which SIGNL4 has told the bridge.
     pub(super) told_of: BTreeSet<ExternalId>,
@@ -121,7 +124,14 @@ impl World {
     /// Says how many attempts were under way when the last process ended.
     fn open(&mut self, path: PathBuf) -> usize {
         let clock = Clock::Manual(Arc::clone(&self.clock));
-        let duties = duties(&self.rules, self.breach);
+        let (for_judge, for_record, breach) = (Arc::clone(&self.rules), Arc::clone(&self.rules), self.breach);
+        let duties = Duties {
+            judge: Box::new(move |known, event, now| judged(&for_judge, known, event, now, breach)),
+            record: Box::new(move |known, finish, now| {
+                let call = &finish.delivery.call;
+                recorded(&for_record, known, call, &finish.attempted, &finish.next, now, breach)
+            }),
+        };
         let opened = Store::open(&path, clock, Slots::stepped(64, 64), duties).unwrap();
         let reader = Rows::connect(&path);
         self.process = Some(Process { path, store: opened.store, writer: opened.writer, reader });
@@ -167,28 +177,96 @@ impl World {
         })
     }
 
-    /// A webhook arrives.
-    pub(super) fn hear(&mut self, mail: &Mail) -> Checked {
+    /// Mail arrives. Says when it should be looked for again, if it may be that a webhook comes first.
+    pub(super) fn hear(&mut self, mail: &Mail) -> Result<Option<Timestamp>, Violation> {
+        match mail.heard(self.standing(mail).as_ref(), self.now()) {
+            Ok(kinds) => kinds.iter().try_for_each(|kind| self.store(mail, kind)).map(|()| None),
+            Err(until) => Ok(Some(until)),
+        }
+    }
+
+    /// What the store says of the alert that a poll has read.
+    fn standing(&self, mail: &Mail) -> Option<Standing> {
+        let key = invariants::key(mail.alert()?);
+        let alert = self.rows.alerts.get(self.rows.home(&key))?.clone();
+        let paged = self.rows.pages_of(&alert.key).next().is_some();
+        Some(Standing { alert, paged })
+    }
+
+    fn store(&mut self, mail: &Mail, kind: &EventKind) -> Checked {
         let before = std::mem::take(&mut self.rows);
-        let from = if let EventKind::Signl4 { team, .. } = &mail.kind { Some(team.to_string()) } else { None };
+        let from = if let EventKind::Signl4 { team, .. } = kind { Some(team.to_string()) } else { None };
         let side = if from.is_some() { Side::Signl4 } else { Side::Azure };
         let source = from.unwrap_or_else(|| contoso().to_string());
-        let incoming = Incoming { kind: mail.kind.clone(), side, source, body: Bytes::new(), headers: BTreeMap::new() };
+        let incoming = Incoming { kind: kind.clone(), side, source, body: Bytes::new(), headers: BTreeMap::new() };
         let store = &self.process().store;
         let receipt: Receipt = self.runtime.block_on(store.intake(incoming)).unwrap();
         self.look();
         self.past.stored.insert(receipt.event);
-        invariants::heard(self, &before, mail, receipt)?;
-        if let EventKind::Signl4 { page, .. } = &mail.kind {
+        invariants::heard(self, &before, mail, kind, receipt)?;
+        if let EventKind::Signl4 { page, .. } = kind {
             self.past.told_of.insert(page.clone());
         }
-        if let EventKind::Azure { notification, .. } = &mail.kind {
-            let fired = notification.condition == Condition::Fired;
-            let told = mail.alert.zip(notification.fired_at);
-            let now = Timestamp::from_millis(START + self.services.elapsed);
-            self.past.heard.extend(told.map(|(alert, at)| (alert, fired, at, now)));
-        }
+        let now = Timestamp::from_millis(START + self.services.elapsed);
+        let told = mail.alert().zip(told(kind));
+        self.past.heard.extend(told.and_then(|(alert, (told, fired))| Some((alert, fired, told.fired_at?, now))));
         Ok(())
+    }
+
+    /// Both sides are polled. Says when one of them should be asked again.
+    pub(super) fn poll(&mut self) -> Result<Option<Timestamp>, Violation> {
+        let told = self.rows.pages.iter().flat_map(|page| self.services.read_signl4(page)).collect::<Vec<_>>();
+        let mut again = None;
+        for mail in self.services.read_azure().into_iter().chain(told) {
+            again = again.max(self.hear(&mail)?);
+        }
+        Ok(again)
+    }
+
+    /// All that was said has been heard and followed.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let now = self.now();
+        let no_news = |mail: &Mail| mail.heard(self.standing(mail).as_ref(), now).is_ok_and(|kinds| kinds.is_empty());
+        self.services.mail.is_empty()
+            && self.flights.is_empty()
+            && self.rows.open().next().is_none()
+            && self.rows.timers.iter().all(|timer| timer.due > now)
+            && self.services.read_azure().iter().all(no_news)
+            && self.rows.pages.iter().all(|page| self.services.read_signl4(page).is_empty())
+    }
+
+    /// A person acts. What is done to a page is meant for every alert that it shows. False: it cannot be done.
+    pub(super) fn act(&mut self, act: Act) -> bool {
+        let at_rest = self.is_at_rest();
+        if !self.services.act(act) {
+            return false;
+        }
+        let concerned = match act {
+            Act::Phone { does, .. } if state_of(does).is_none() => Vec::new(),
+            Act::Phone { page, does } => self.alerts_on(page, does),
+            Act::Portal { alert, .. } => vec![invariants::key(alert)],
+        };
+        self.services.remember(act, at_rest, &concerned);
+        for key in concerned {
+            let Some(alert) = self.services.azure.get_mut(&key) else { continue };
+            let mut heard = self.past.heard.iter().filter(|(of, ..)| *of == alert.number).peekable();
+            alert.raced |= heard.peek().is_some() && heard.all(|(_, _, at, _)| *at != alert.fired_at);
+        }
+        true
+    }
+
+    /// The alerts for which an act on that page is meant.
+    fn alerts_on(&self, page: usize, does: Happened) -> Vec<AlertKey> {
+        let id = &self.services.raised[page];
+        let raised_at = self.services.signl4[id].raised_at;
+        // One that is opened again lives again.
+        let digest = self.rows.page(id).map(|page| &page.alert);
+        let shows = |page: &Page| page.id == *id || page.digest.is_some() && page.digest.as_ref() == digest;
+        let lives = |key: &AlertKey| self.rows.pages_of(key).any(|page| shows(page) && !page.is_ended());
+        let is_over = |key: &AlertKey| does != Happened::Reopened && !lives(self.rows.home(key));
+        // Not for a firing that came after the page, and has one of its own.
+        let is_later = |key: &AlertKey| self.services.azure.get(key).is_some_and(|alert| alert.fired_at > raised_at);
+        self.rows.alerts_on(id).into_iter().filter(|key| !(is_over(key) && is_later(key))).collect()
     }
 
     /// Rings what is due and claims, as the worker does. Says when something is due next.
@@ -287,5 +365,23 @@ impl World {
     pub(super) fn audit(&self) -> Vec<String> {
         let found = self.runtime.block_on(self.process().store.audit(self.now())).unwrap();
         found.into_iter().map(|violation| format!("{}: {}", violation.id, violation.what)).collect()
+    }
+}
+
+/// What an event tells of an alert's condition, and whether that is that it fires.
+fn told(kind: &EventKind) -> Option<(&Notification, bool)> {
+    match kind {
+        EventKind::Azure { notification, .. } => Some((notification, notification.condition == Condition::Fired)),
+        EventKind::Polled { polled, .. } => match polled.found {
+            Found::Fired(raises) => raises.pages().then_some((&polled.notification, true)),
+            Found::Resolved => Some((&polled.notification, false)),
+            Found::State => None,
+        },
+        EventKind::Signl4 { .. }
+        | EventKind::Foreign { .. }
+        | EventKind::Unreadable { .. }
+        | EventKind::Alarm { .. }
+        | EventKind::Ignored { .. }
+        | EventKind::Timer { .. } => None,
     }
 }

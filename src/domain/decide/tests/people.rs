@@ -1,6 +1,7 @@
 //! Acknowledged, closed, taken back, annotated: what people do in SIGNL4.
 
 use super::*;
+use crate::domain::reading::{Found, Polled};
 
 #[test]
 fn a_persons_acknowledgement_reaches_azure_once_with_the_name() {
@@ -254,4 +255,60 @@ fn nobody_on_duty_wakes_nobody_who_need_not() {
     let mut world = World::new(rules(both)).paged();
     world.signl4(1, Happened::NobodyOnDuty, None, 10);
     assert!(!world.owed().contains(&"raise ops".to_owned()), "the fallback team has a page of it: {:?}", world.owed());
+}
+
+fn acknowledged_in_azure(world: &mut World, modified: i64) {
+    let polled = Polled {
+        found: Found::State,
+        notification: notification(Condition::Fired, 0),
+        state: AzureState::Acknowledged,
+        modified_at: Some(at(modified)),
+        modified_by: Some("anna@example.com".to_owned()),
+    };
+    world.hear(EventKind::Polled { connection: contoso(), polled: Box::new(polled) });
+}
+
+#[test]
+fn our_own_acknowledgement_of_another_page_keeps_no_close_from_it() {
+    let two = vec![route("all", "ops", Policy::default()), route("too", "dba", Policy::default())];
+    let mut world = World::new(rules(two)).paged();
+    // Acknowledged in Azure, and so by us on every page: SIGNL4 says so of the second at 7.
+    acknowledged_in_azure(&mut world, 5);
+    world.deliver();
+    world.signl4(2, Happened::Acknowledged, None, 7);
+    world.deliver();
+    world.take_sent();
+    // The first was closed at 6, which is heard last.
+    assert_eq!(world.signl4(1, Happened::Closed, Some("Jane Doe"), 6), Reason::Closed);
+    assert_eq!(world.owed(), ["resolve dba", "Closed: Closed by Jane Doe in SIGNL4"]);
+}
+
+#[test]
+fn who_opens_a_page_again_before_we_know_that_our_close_has_arrived_finds_it_open() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.begin(CallKind::Resolve);
+    assert_eq!(world.signl4(1, Happened::Reopened, Some("Jane Doe"), 61), Reason::Reopened);
+    assert_eq!(world.phase(1), Phase::Raised, "nobody opens what is open");
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 62);
+    world.end(CallKind::Resolve, &Outcome::Accepted, Next::Done);
+    assert_eq!(world.known.pages[0].signl4.settled(), Some(PageState::Acknowledged));
+}
+
+#[test]
+fn our_acknowledgement_of_a_page_that_was_opened_again_unheard_reaches_azure_once_it_is_heard() {
+    let mut world = World::one_team().paged();
+    acknowledged_in_azure(&mut world, 8);
+    world.deliver();
+    world.take_sent();
+    // Closed at 6 and opened again at 7; our acknowledgement comes at 9 and is heard before that.
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 6);
+    world.signl4(1, Happened::Acknowledged, None, 9);
+    world.deliver();
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 7);
+    world.deliver();
+    world.take_sent();
+    // A poll finds it acknowledged.
+    assert_eq!(world.signl4(1, Happened::Acknowledged, None, 9), Reason::Confirmed);
+    assert_eq!(world.owed(), ["Acknowledged: Acknowledged in Azure"]);
 }

@@ -385,3 +385,147 @@ fn a_close_on_the_phone_beats_an_older_acknowledgement_in_the_portal() {
     world.portal(AzureState::Acknowledged, 7);
     assert_eq!(world.owed(), ["comment: Closed by Jane Doe in SIGNL4", "Closed: Closed in SIGNL4"]);
 }
+
+#[test]
+fn a_close_on_the_phone_beats_an_older_re_opening_in_the_portal() {
+    let mut world = World::one_team().paged();
+    assert_eq!(world.portal(AzureState::Closed, 10), Reason::ClosedInAzure);
+    world.deliver();
+    world.take_sent();
+    // Set back to New at 20, which no poll has read when somebody closes the page at 30.
+    assert_eq!(world.signl4(1, Happened::Closed, Some("Jane"), 30), Reason::Closed);
+    world.deliver();
+    world.take_sent();
+    assert_eq!(world.portal(AzureState::New, 20), Reason::Stale);
+    world.deliver();
+    assert_eq!(world.take_sent(), ["Closed: Closed in SIGNL4"], "and nobody is paged for it");
+}
+
+#[test]
+fn the_name_that_azure_gives_us_is_learned_from_its_answers() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    let azure = Some((AzureState::Acknowledged, Some(at(6))));
+    let learned = Learned { azure, azure_by: Some("our own id".into()), ..Learned::default() };
+    world.end_learning(CallKind::ChangeState, &Outcome::Accepted, Next::Done, learned);
+    assert_eq!(world.known.alert.unwrap().azure_by.as_deref(), Some("our own id"));
+}
+
+#[test]
+fn an_acknowledgement_in_the_portal_that_was_later_than_our_change_is_told_again() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    // Closed by us at 6, which nobody here knows yet, and acknowledged there at 7.
+    assert_eq!(world.portal(AzureState::Acknowledged, 7), Reason::Stale);
+    let learned = Learned { azure: Some((AzureState::Closed, Some(at(6)))), ..Learned::default() };
+    world.end_learning(CallKind::ChangeState, &Outcome::Accepted, Next::Done, learned);
+    assert_eq!(world.portal(AzureState::Acknowledged, 7), Reason::AcknowledgedInAzure);
+    assert_eq!(world.azure(), AzureState::Acknowledged);
+}
+
+/// A comment of ours goes out, and Azure's answer shows another state.
+fn commented(world: &mut World, state: AzureState, modified: i64) {
+    world.begin(CallKind::Comment);
+    let learned = Learned { azure: Some((state, Some(at(modified)))), ..Learned::default() };
+    world.end_learning(CallKind::Comment, &Outcome::Accepted, Next::Done, learned);
+}
+
+#[test]
+fn a_close_on_the_phone_beats_what_only_the_answer_to_its_comment_shows() {
+    let mut world = World::one_team().paged();
+    world.portal(AzureState::Closed, 5);
+    world.deliver();
+    world.take_sent();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 30);
+    assert_eq!(world.owed(), ["comment: Closed by Jane Doe in SIGNL4"]);
+    // Set back to New at some time between: nothing says that it was after the close.
+    commented(&mut world, AzureState::New, 31);
+    assert_eq!(world.owed(), ["Closed: Closed in SIGNL4"]);
+}
+
+#[test]
+fn what_only_an_answer_shows_as_set_back_to_new_is_paged_anew() {
+    let mut world = World::one_team().paged();
+    world.portal(AzureState::Closed, 5);
+    world.deliver();
+    world.take_sent();
+    world.signl4(1, Happened::Annotated, Some("Jane Doe"), 30);
+    commented(&mut world, AzureState::New, 31);
+    assert_eq!(world.owed(), ["raise ops"]);
+    assert_eq!(world.azure(), AzureState::New);
+}
+
+#[test]
+fn an_acknowledgement_taken_back_while_it_is_on_its_way_re_opens_nothing() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 6);
+    let calls: Vec<&Call> = world.known.open.iter().map(|open| &open.call).collect();
+    assert!(
+        matches!(calls[..], [_, Call::ChangeState { state: AzureState::New, keeps_closed: true, .. }]),
+        "somebody may have closed it in the portal: {calls:?}"
+    );
+}
+
+/// An attempt of a change ends, and Azure's answer shows what it has brought.
+fn changed(world: &mut World, state: AzureState, modified: i64) {
+    let learned = Learned { azure: Some((state, Some(at(modified)))), ..Learned::default() };
+    world.end_learning(CallKind::ChangeState, &Outcome::Accepted, Next::Done, learned);
+}
+
+#[test]
+fn an_acknowledgement_that_finds_open_again_what_was_closed_leaves_nobody_without_a_page() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.portal(AzureState::Closed, 6);
+    // Set back to New at 7, which nobody has heard: else it would have stayed closed.
+    changed(&mut world, AzureState::Acknowledged, 8);
+    assert_eq!(world.owed(), ["resolve ops", "raise ops", "New: Opened again in Azure"]);
+}
+
+#[test]
+fn a_re_opening_on_its_way_does_not_undo_a_close_in_the_portal() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 5);
+    world.deliver();
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 8);
+    world.begin(CallKind::ChangeState);
+    world.portal(AzureState::Closed, 9);
+    changed(&mut world, AzureState::New, 10);
+    assert_eq!(world.owed(), ["resolve ops", "Closed: Closed in Azure"]);
+}
+
+#[test]
+fn what_a_late_page_learns_from_azure_is_still_news_for_the_pages_that_are_out() {
+    let two = vec![route("all", "ops", Policy::default()), route("too", "dba", Policy::default())];
+    let mut world = World::new(rules(two));
+    world.fired(0);
+    // The page of the first team is held up; that of the second goes out.
+    let raise = |open: &&mut OpenDelivery| matches!(&open.call, Call::Raise { team: to, .. } if *to == team("dba"));
+    let second = world.known.open.iter_mut().find(raise).unwrap();
+    (second.attempt, second.leased) = (1, true);
+    world.end(CallKind::Raise, &Outcome::Accepted, Next::Done);
+    world.begin(CallKind::Raise);
+    let learned = Learned { azure: Some((AzureState::Acknowledged, Some(at(5)))), ..Learned::default() };
+    let not_yet = Outcome::NotYet { after: Duration::ZERO };
+    world.end_learning(CallKind::Raise, &not_yet, Next::Again { due: at(301) }, learned);
+    assert_eq!(world.owed(), [""; 0], "nobody is woken any more");
+    assert_eq!(world.portal(AzureState::Acknowledged, 5), Reason::AcknowledgedInAzure);
+    assert_eq!(world.owed(), ["acknowledge dba", "annotate dba: Acknowledged in Azure by anna@example.com"]);
+}
+
+#[test]
+fn an_acknowledgement_whose_answer_was_lost_and_that_a_poll_shows_leaves_nobody_without_a_page() {
+    let mut world = World::one_team().paged();
+    world.known.alert.as_mut().unwrap().azure_by = Some("our own id".to_owned());
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.portal(AzureState::Closed, 6);
+    world.end(CallKind::ChangeState, &Outcome::Unknown, Next::Again { due: at(60) });
+    assert_eq!(world.polled(Found::State, AzureState::Acknowledged, 8, "our own id"), Reason::Confirmed);
+    assert_eq!(world.owed(), ["resolve ops", "raise ops", "New: Opened again in Azure"]);
+}
