@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::id::{AlertId, AlertKey, ConnectionName, EventId, ExternalId, SubscriptionId, TeamName};
-use super::reading::{Found, Polled};
+use super::reading::{Found, Polled, Raises};
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -414,7 +414,8 @@ impl EventKind {
             Self::Azure { notification, .. } => told(notification),
             // By webhook or by poll, it is one event. What is only recorded stands in no webhook's way.
             Self::Polled { polled, .. } => match polled.found {
-                Found::Fired(raises) if !raises.pages() => None,
+                // The webhook may have been heard while somebody had the alert in hand, and has paged nobody then.
+                Found::Fired(raises) if !raises.pages() || raises == Raises::FreeAgain => None,
                 Found::Fired(_) | Found::Resolved => told(&polled.notification),
                 Found::State => None,
             },

@@ -48,6 +48,8 @@ pub enum Raises {
     WebhookMissing,
     /// Raised: it fired while the bridge could not be reached.
     Gap,
+    /// Raised: a person had taken care of it in Azure when it was found, and has set it back to New.
+    FreeAgain,
     /// Raised: `poll_raises = "all"`.
     All,
     /// Recorded: it fired before the first poll looks back to.
@@ -66,7 +68,7 @@ impl Raises {
     /// Whether somebody is woken.
     pub const fn pages(self) -> bool {
         match self {
-            Self::NoWebhook | Self::WebhookMissing | Self::Gap | Self::All => true,
+            Self::NoWebhook | Self::WebhookMissing | Self::Gap | Self::FreeAgain | Self::All => true,
             Self::BeforeLookBack | Self::RuleUnheard | Self::Suppressed | Self::InHand | Self::NotWanted => false,
         }
     }
@@ -76,6 +78,7 @@ impl Raises {
             Self::NoWebhook => "no_webhook",
             Self::WebhookMissing => "webhook_missing",
             Self::Gap => "gap",
+            Self::FreeAgain => "free_again",
             Self::All => "all",
             Self::BeforeLookBack => "before_look_back",
             Self::RuleUnheard => "rule_unheard",
@@ -95,6 +98,12 @@ pub enum Found {
     Resolved,
     /// A state that no call of ours has brought about, as far as the ledger knows.
     State,
+}
+
+impl Found {
+    const fn pages(&self) -> bool {
+        matches!(self, Self::Fired(raises) if raises.pages())
+    }
 }
 
 /// What a poll found, for the judgement.
@@ -189,8 +198,14 @@ pub fn news(reading: &Reading, standing: Option<&Standing>, facts: &Facts<'_>) -
     let fires = notification.condition == Condition::Fired;
     let later = own && fires && fires_later(notification, alert);
     let free_again = alert.recorded == Some(Raises::InHand) && reading.state == AzureState::New;
-    if later || own && fires && free_again {
+    if later {
         return unknown(reading, facts);
+    }
+    if own && fires && free_again {
+        return match unknown(reading, facts) {
+            News::Found(found) if found.iter().any(Found::pages) => News::Found(vec![Found::Fired(Raises::FreeAgain)]),
+            news => news,
+        };
     }
     let mut found = Vec::new();
     let newest = alert.members.last().is_some_and(|member| member.key == *notification.id.key());

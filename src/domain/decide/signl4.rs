@@ -98,18 +98,18 @@ fn found_open(desk: &mut Desk<'_>, id: &ExternalId) {
 fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
     let Some(person) = &change.person else {
-        // Of a page that we hold for ended: it is told again, should it be open.
         let for_azure = page.acknowledged_for_azure;
-        page.acknowledged_for_azure &= page.is_ended();
         if page.signl4.wanted == Some(PageState::Acknowledged) {
             page.signl4.seen = Some(PageState::Acknowledged);
             page.changed_at = Some(change.raised_at);
             desk.confirm(id, CallKind::Acknowledge);
             return Reason::Confirmed;
         }
+        // Of a page that we hold for ended it is told again, should it be open.
         if !page.is_ended() {
             page.signl4.happened(PageState::Acknowledged);
             page.changed_at = Some(change.raised_at);
+            page.acknowledged_for_azure = false;
         }
         if for_azure {
             // Whoever took an acknowledgement back did so before somebody acknowledged in Azure: SIGNL4's order tells.

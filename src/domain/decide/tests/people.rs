@@ -307,3 +307,19 @@ fn our_acknowledgement_of_a_page_that_was_opened_again_unheard_reaches_azure_onc
     assert_eq!(world.signl4(1, Happened::Acknowledged, None, 9), Reason::Confirmed);
     assert_eq!(world.owed(), ["Acknowledged: Acknowledged in Azure"]);
 }
+
+#[test]
+fn our_acknowledgement_that_goes_out_twice_around_its_withdrawal_reaches_azure() {
+    let mut world = World::one_team().paged();
+    acknowledged_in_azure(&mut world, 5);
+    world.begin(CallKind::Acknowledge);
+    world.end(CallKind::Acknowledge, &Outcome::Unknown, Next::Again { due: at(60) });
+    world.begin(CallKind::Acknowledge);
+    assert_eq!(world.signl4(1, Happened::Acknowledged, None, 6), Reason::Confirmed);
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 7);
+    world.deliver();
+    world.take_sent();
+    // The second attempt was under way, and acknowledges once more.
+    assert_eq!(world.signl4(1, Happened::Acknowledged, None, 8), Reason::Confirmed);
+    assert_eq!(world.owed(), ["Acknowledged: Acknowledged in Azure"]);
+}

@@ -424,3 +424,20 @@ fn an_acknowledgement_whose_answer_was_lost_and_that_a_poll_shows_leaves_nobody_
     assert_eq!(world.polled(Found::State, AzureState::Acknowledged, 8, "our own id"), Reason::Confirmed);
     assert_eq!(world.owed(), ["resolve ops", "raise ops", "New: Opened again in Azure"]);
 }
+
+#[test]
+fn what_was_in_hand_and_is_free_again_is_another_event_than_its_webhook() {
+    let mut world = World::one_team();
+    world.polled(Found::Fired(Raises::InHand), AzureState::Acknowledged, 5, ANNA);
+    assert_eq!(world.fired(0), Reason::InHand);
+    let standing = Standing { alert: world.known.alert.clone().unwrap(), paged: false };
+    let facts =
+        Facts { now: at(600), raises: PollRaises::Auto, has_webhook: true, heard: true, gaps: &[], earliest: None };
+    let reading = reading(Condition::Fired, AzureState::New);
+    let found = Found::Fired(Raises::FreeAgain);
+    assert_eq!(news(&reading, Some(&standing), &facts), News::Found(vec![found]));
+    let polled = Box::new(Polled::new(found, &reading, reading.notification.clone()));
+    assert_eq!(EventKind::Polled { connection: contoso(), polled }.repeat_key(), None, "its webhook has been stored");
+    assert_eq!(world.polled(found, AzureState::New, 9, ANNA), Reason::Raised);
+    assert_eq!(world.polled(found, AzureState::New, 9, ANNA), Reason::Repeat);
+}
