@@ -228,7 +228,7 @@ pub struct Page {
     /// The fallback team was told that nobody is on duty: once per page.
     #[serde(default)]
     pub nobody_on_duty: bool,
-    /// We acknowledged it because a person did so in Azure, and SIGNL4 has not told of it yet.
+    /// We acknowledged it because a person did so in Azure: SIGNL4 will tell of that, or of that call once more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub acknowledged_for_azure: bool,
     /// What SIGNL4 told by webhook or by poll and may tell the other way, too.

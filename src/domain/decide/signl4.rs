@@ -98,18 +98,18 @@ fn found_open(desk: &mut Desk<'_>, id: &ExternalId) {
 fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason {
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
     let Some(person) = &change.person else {
-        // Of a page that we hold for ended: it is told again, should it be open.
         let for_azure = page.acknowledged_for_azure;
-        page.acknowledged_for_azure &= page.is_ended();
         if page.signl4.wanted == Some(PageState::Acknowledged) {
             page.signl4.seen = Some(PageState::Acknowledged);
             page.changed_at = Some(change.raised_at);
             desk.confirm(id, CallKind::Acknowledge);
             return Reason::Confirmed;
         }
+        // Of a page that we hold for ended it is told again, should it be open.
         if !page.is_ended() {
             page.signl4.happened(PageState::Acknowledged);
             page.changed_at = Some(change.raised_at);
+            page.acknowledged_for_azure = false;
         }
         if for_azure {
             // Whoever took an acknowledgement back did so before somebody acknowledged in Azure: SIGNL4's order tells.
@@ -120,6 +120,8 @@ fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> 
         return Reason::WithoutPerson;
     };
     let repeat = page.acknowledged_by.is_some() && page.signl4.seen == Some(PageState::Acknowledged);
+    // A poll tells a known thing again only if the page is so still: our close came before it.
+    let is_still = change.polled && page.changed_at == Some(change.raised_at);
     page.changed_at = Some(change.raised_at);
     page.acted_at = Some(change.raised_at);
     page.acknowledged_by = Some(person.name.clone());
@@ -127,7 +129,7 @@ fn acknowledged(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> 
     let team = page.team.clone();
     if !page.is_ended() {
         page.signl4.happened(PageState::Acknowledged);
-    } else if page.closed_at.is_some() {
+    } else if page.closed_at.is_some() || is_still && page.signl4.seen == Some(PageState::Closed) {
         found_open(desk, id);
     }
     desk.confirm(id, CallKind::Acknowledge);

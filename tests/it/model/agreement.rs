@@ -122,7 +122,7 @@ impl Rest<'_> {
         let reopened = self.azure.by_person || self.azure.reopened.in_portal;
         let in_hand = self.azure.state == AzureState::Acknowledged && reopened;
         let other = [Ending::Expired, Ending::HandledInAzure, Ending::NotRaised, Ending::ClosedBySystem];
-        let by_people = self.fires() && any && !in_hand && !self.is_ended_otherwise(&other);
+        let by_people = self.fires() && any && !self.shares && !in_hand && !self.is_ended_otherwise(&other);
         (by_people || self.is_closed_last()).then_some(AzureState::Closed)
     }
 

@@ -264,9 +264,12 @@ impl World {
         let shows = |page: &Page| page.id == *id || page.digest.is_some() && page.digest.as_ref() == digest;
         let lives = |key: &AlertKey| self.rows.pages_of(key).any(|page| shows(page) && !page.is_ended());
         let is_over = |key: &AlertKey| does != Happened::Reopened && !lives(self.rows.home(key));
-        // Not for a firing that came after the page, and has one of its own.
+        // Not for a firing that came after the page, or has one of its own.
+        let newer =
+            |key: &AlertKey| self.rows.pages_of(self.rows.home(key)).any(|page| !shows(page) && !page.is_ended());
         let is_later = |key: &AlertKey| self.services.azure.get(key).is_some_and(|alert| alert.fired_at > raised_at);
-        self.rows.alerts_on(id).into_iter().filter(|key| !(is_over(key) && is_later(key))).collect()
+        let of_another = |key: &AlertKey| is_over(key) && (is_later(key) || newer(key));
+        self.rows.alerts_on(id).into_iter().filter(|key| !of_another(key)).collect()
     }
 
     /// Rings what is due and claims, as the worker does. Says when something is due next.

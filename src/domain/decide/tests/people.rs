@@ -312,3 +312,42 @@ fn our_acknowledgement_of_a_page_that_was_opened_again_unheard_reaches_azure_onc
     assert_eq!(world.signl4(1, Happened::Acknowledged, None, 9), Reason::Confirmed);
     assert_eq!(world.owed(), ["Acknowledged: Acknowledged in Azure"]);
 }
+
+#[test]
+fn our_acknowledgement_that_goes_out_twice_around_its_withdrawal_reaches_azure() {
+    let mut world = World::one_team().paged();
+    acknowledged_in_azure(&mut world, 5);
+    world.begin(CallKind::Acknowledge);
+    world.end(CallKind::Acknowledge, &Outcome::Unknown, Next::Again { due: at(60) });
+    world.begin(CallKind::Acknowledge);
+    assert_eq!(world.signl4(1, Happened::Acknowledged, None, 6), Reason::Confirmed);
+    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 7);
+    world.deliver();
+    world.take_sent();
+    // The second attempt was under way, and acknowledges once more.
+    assert_eq!(world.signl4(1, Happened::Acknowledged, None, 8), Reason::Confirmed);
+    assert_eq!(world.owed(), ["Acknowledged: Acknowledged in Azure"]);
+}
+
+#[test]
+fn a_page_that_a_poll_still_finds_acknowledged_after_our_close_is_open() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.begin(CallKind::Resolve);
+    // Closed by us, opened again, which nobody has heard, and acknowledged.
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 62);
+    world.end(CallKind::Resolve, &Outcome::Accepted, Next::Done);
+    assert_eq!(world.phase(1), Phase::Ended { why: Ending::Resolved });
+    let change = Signl4Change {
+        notification_id: None,
+        happened: Happened::Acknowledged,
+        raised_at: at(62),
+        person: Some(Person { id: "id of Jane Doe".to_owned(), name: "Jane Doe".to_owned() }),
+        alert_id: None,
+        note: None,
+        polled: true,
+    };
+    world.hear(EventKind::Signl4 { team: team("ops"), page: World::id(1), change });
+    assert_eq!(world.phase(1), Phase::Raised);
+    assert_eq!(world.known.pages[0].signl4.settled(), Some(PageState::Acknowledged));
+}
