@@ -234,7 +234,7 @@ fn new_page(desk: &mut Desk<'_>, alert: &AlertKey, rendered: &Rendered, plan: &P
         window: None,
         windows: Vec::new(),
         body: Some(raise_body(rendered, &id, plan.service, plan.scenario)),
-        created_at: desk.now,
+        created_at: desk.begins(),
         ended_at: None,
     });
     id
@@ -286,7 +286,7 @@ pub(super) fn page_again(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
         digest: None,
         window: None,
         body: Some(still_firing(body, &new, span)),
-        created_at: desk.now,
+        created_at: desk.begins(),
         ended_at: None,
         ..page.clone()
     });

@@ -99,6 +99,11 @@ impl<'a> Desk<'a> {
         self.event?.thread.as_ref()
     }
 
+    /// When a page that is made now begins: not before its alert fired, should a clock of ours be behind Azure's.
+    pub(super) fn begins(&self) -> Timestamp {
+        self.alert.as_ref().and_then(|alert| alert.fired_at).map_or(self.now, |fired_at| fired_at.max(self.now))
+    }
+
     /// Ids of the pages that are not ended.
     pub(super) fn live(&self) -> Vec<ExternalId> {
         self.pages.iter().filter(|page| !page.is_ended()).map(|page| page.id.clone()).collect()

@@ -166,8 +166,13 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         let words = with_note("Closed in SIGNL4 without a person", change);
         match policy.system_close {
             SystemClose::Close if policy.close_in_azure != CloseInAzure::Never => {
-                desk.change_azure(AzureState::Closed, &words);
                 end_pages(desk, None, matter);
+                // A page of another matter is no less open for it.
+                if desk.live().is_empty() {
+                    desk.change_azure(AzureState::Closed, &words);
+                } else {
+                    follow_people(desk, words, true);
+                }
             }
             // Azure stays as it is, unless another page lives and none that does is acknowledged.
             SystemClose::Close | SystemClose::Comment if others => follow_people(desk, words, true),

@@ -5,7 +5,8 @@ use signl4_azure_bridge::domain::event::Happened::{Acknowledged, Closed, Reopene
 use super::steps::Luck::{Denied, Good, Refused, Unheard};
 use super::steps::Post::{AtOnce, Later};
 use super::steps::Step::{
-    Arrive, Calm, Claim, Fire, Forget, Operate, Person, Resolve, Restart, Send, SetBack, Storm, System, Wait, Work,
+    Arrive, Calm, Claim, Double, Fire, Forget, Operate, Person, Poll, Resolve, Restart, Send, SetBack, Storm, System,
+    Wait, Work,
 };
 use super::steps::{Step, Wish};
 
@@ -193,6 +194,42 @@ pub(super) fn once_wrong() -> Vec<(&'static str, Vec<Step>)> {
                 Person { which: 26, does: Acknowledged, post: AtOnce },
                 SetBack { seconds: 1 },
                 Calm,
+            ],
+        ),
+        (
+            "a close of an earlier firing that is heard after a new one, by a clock that was set back",
+            vec![
+                fire(13),
+                Arrive { which: 0 },
+                work(Good),
+                Fire { alert: 2, post: Later },
+                person(Closed, Later),
+                Wait { seconds: 6 },
+                fire(2),
+                Poll { post: AtOnce },
+                SetBack { seconds: 55 },
+                Arrive { which: 105 },
+                Calm,
+                Double { which: 2 },
+                Calm,
+                Wait { seconds: 54 },
+                Storm { first: 5, count: 3 },
+                fire(13),
+            ],
+        ),
+        (
+            "our close that is tried again after the page was opened again",
+            vec![
+                Storm { first: 2, count: 5 },
+                Wait { seconds: 130 },
+                fire(18),
+                work(Good),
+                Calm,
+                claim(4),
+                Claim { limit: 3, lucky: true },
+                Wait { seconds: 130 },
+                fire(18),
+                Person { which: 47, does: Reopened, post: AtOnce },
             ],
         ),
     ]
