@@ -101,7 +101,7 @@ pub enum Found {
 }
 
 impl Found {
-    const fn pages(&self) -> bool {
+    const fn pages(self) -> bool {
         matches!(self, Self::Fired(raises) if raises.pages())
     }
 }
@@ -202,10 +202,9 @@ pub fn news(reading: &Reading, standing: Option<&Standing>, facts: &Facts<'_>) -
         return unknown(reading, facts);
     }
     if own && fires && free_again {
-        return match unknown(reading, facts) {
-            News::Found(found) if found.iter().any(Found::pages) => News::Found(vec![Found::Fired(Raises::FreeAgain)]),
-            news => news,
-        };
+        let news = unknown(reading, facts);
+        let pages = matches!(&news, News::Found(found) if found.iter().any(|found| found.pages()));
+        return if pages { News::Found(vec![Found::Fired(Raises::FreeAgain)]) } else { news };
     }
     let mut found = Vec::new();
     let newest = alert.members.last().is_some_and(|member| member.key == *notification.id.key());
