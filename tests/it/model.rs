@@ -233,6 +233,7 @@ impl World {
                 let Some(row) = dead.get(which % dead.len().max(1)) else { return Ok(()) };
                 let id = row.id;
                 self.past.replayed.extend(row.call.page().cloned());
+                self.past.forced.extend(row.call.page().filter(|_| force).cloned());
                 self.past.replayed_to.extend(row.call.alert().cloned());
                 Change::Replay { id, force }
             }

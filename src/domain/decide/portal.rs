@@ -346,11 +346,11 @@ fn overran(desk: &mut Desk<'_>, state: AzureState, opens_nothing: bool) {
 /// What an answer to a call of ours shows and no call of ours has brought about was a person in Azure, after `since`.
 pub(super) fn shown(desk: &mut Desk<'_>, call: &Call, state: AzureState, since: Option<Timestamp>) {
     let Some(alert) = &desk.alert else { return };
-    if alert.azure.wanted == Some(AzureState::Closed)
-        && state != AzureState::Closed
-        && !is_changing(desk, &alert.key)
-        && let Call::ChangeState { state: brought, keeps_closed, .. } = call
+    let is_overrun = alert.azure.wanted == Some(AzureState::Closed) && state != AzureState::Closed;
+    if let Call::ChangeState { state: brought, keeps_closed, .. } = call
+        && is_overrun
         && *brought == state
+        && !is_changing(desk, &alert.key)
     {
         overran(desk, state, *keeps_closed || state == AzureState::Acknowledged);
     }

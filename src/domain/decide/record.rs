@@ -64,10 +64,11 @@ pub fn record(
                 page.signl4_alert_id = Some(id.clone());
             }
         }
-        (Call::Acknowledge { page, .. }, Next::Again { .. }) => give_way(&mut desk, page, PageState::Acknowledged),
-        (Call::Resolve { page, .. }, Next::Again { .. }) => give_way(&mut desk, page, PageState::Closed),
         (Call::Acknowledge { .. } | Call::Resolve { .. } | Call::Annotate { .. }, Next::Dead { .. })
-        | (Call::Annotate { .. } | Call::Comment { .. }, Next::Again { .. }) => {}
+        | (
+            Call::Acknowledge { .. } | Call::Resolve { .. } | Call::Annotate { .. } | Call::Comment { .. },
+            Next::Again { .. },
+        ) => {}
     }
     desk.verdict(Reason::Confirmed)
 }
@@ -157,15 +158,6 @@ fn over(desk: &mut Desk<'_>, attempted: &Attempted) {
     if let Some(at) = attempted.learned.resolved_at {
         alert.condition = Condition::Resolved;
         alert.resolved_at = Some(at);
-    }
-}
-
-/// What is to be sent again is not, where a person has opened the page again while it was under way.
-fn give_way(desk: &mut Desk<'_>, id: &ExternalId, state: PageState) {
-    let Some(page) = desk.page(id) else { return };
-    if !page.is_ended() && page.signl4.wanted == Some(PageState::Open) {
-        let kind = if state == PageState::Closed { CallKind::Resolve } else { CallKind::Acknowledge };
-        desk.supersede(id, |call| call.kind() == kind);
     }
 }
 

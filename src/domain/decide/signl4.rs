@@ -226,7 +226,7 @@ fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reas
     let Some(page) = desk.page_mut(id) else { return Reason::UnknownPage };
     let was_closed = match page.signl4.seen {
         Some(PageState::Closed) => true,
-        Some(PageState::Open) => page.is_ended() && is_closing,
+        Some(PageState::Open) => page.is_ended() && is_closing && page.acknowledged_by.is_none(),
         Some(PageState::Acknowledged) | None => false,
     };
     // Even where it changes nothing: what happened before it and is heard after it must not count.

@@ -4,7 +4,6 @@ mod alerts;
 mod people;
 mod policies;
 mod portal;
-mod properties;
 mod releases;
 mod threads;
 

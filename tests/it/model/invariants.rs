@@ -6,7 +6,6 @@ use signl4_azure_bridge::domain::digest::is_digest;
 use signl4_azure_bridge::domain::event::{Condition, EventKind, Happened, Notification, TimerKind};
 use signl4_azure_bridge::domain::id::ExternalId;
 use signl4_azure_bridge::domain::page::{Ending, Page, Phase};
-use signl4_azure_bridge::domain::reading::Found;
 use signl4_azure_bridge::store::{Claimed, Receipt};
 
 use super::mail::Mail;
@@ -35,7 +34,6 @@ pub(super) fn heard(world: &World, before: &Rows, mail: &Mail, kind: &EventKind,
     }
     let beside_the_storm = receipt.reason == Reason::Worse
         || matches!(kind, EventKind::Signl4 { change, .. } if change.happened == Happened::NobodyOnDuty)
-        || matches!(kind, EventKind::Polled { polled, .. } if polled.found == Found::State)
         || matches!(mail, Mail::Test { .. });
     if !beside_the_storm {
         load_stays_within_its_limits(world, before)?;
@@ -218,8 +216,9 @@ fn digests_end_with_their_last_member(world: &World, page: &Page) -> Checked {
     let rows = &world.rows;
     let lives = rows.pages.iter().any(|member| member.digest.as_ref() == Some(&page.alert) && !member.is_ended());
     let hears = rows.has_timer(&page.id, |kind| matches!(kind, TimerKind::LastMemberEnded | TimerKind::DigestDue));
-    // People may open again whatever they like.
-    let by_people = world.services.signl4.get(&page.id).is_some_and(SignlPage::was_opened);
+    // People may open again whatever they like, and operators send what they like by force.
+    let by_people =
+        world.past.forced.contains(&page.id) || world.services.signl4.get(&page.id).is_some_and(SignlPage::was_opened);
     holds(DIGESTS_END, lives || hears || by_people, || format!("{} shows nothing any more", page.id))
 }
 
@@ -236,7 +235,9 @@ fn load_stays_within_its_limits(world: &World, before: &Rows) -> Checked {
         let Some(raised) = rows.page(page) else { continue };
         let was_joined = before.page(page).is_some_and(Page::is_joined);
         let goes_unasked = before.deliveries.iter().any(|row| row.is_raise_of(page));
-        if is_digest(&raised.alert) || raised.policy.always_alone || was_joined || goes_unasked {
+        let alert = world.services.azure.get(&raised.alert);
+        let opened_again = alert.is_some_and(|alert| alert.reopened.in_portal);
+        if opened_again || is_digest(&raised.alert) || raised.policy.always_alone || was_joined || goes_unasked {
             continue;
         }
         let counts = |other: &&DeliveryRow| {

@@ -98,6 +98,28 @@ fn the_sides_agree_with_several_pages_of_one_alert() {
     check("several pages", State::paged(TWO_PAGES, Budget { acts: 3, polls: 1, faults: 1, ..ACTS }, None));
 }
 
+/// Further than can be searched whole: walks of so many moves, each by chance.
+const LONG: usize = 60;
+const WALKS: u64 = 1_000;
+
+#[test]
+fn the_sides_agree_after_long_walks() {
+    let walks = std::env::var("BRIDGE_MODEL_WALKS").ok().and_then(|walks| walks.parse().ok()).unwrap_or(WALKS);
+    let budget = Budget { acts: 3, faults: 2, polls: 3, resolves: 1 };
+    for (seed, alert) in (0..walks).flat_map(|seed| [(seed, ONE_PAGE), (seed, TWO_PAGES)]) {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut state = State::fired(alert, budget, None);
+        let mut way = Vec::new();
+        while let Some(what) = chance.choice(state.moves()).filter(|_| way.len() < LONG) {
+            state.make(what);
+            way.push(what);
+        }
+        if let Err(violation) = state.comes_to_agree() {
+            panic!("{violation}\nafter {way:#?}");
+        }
+    }
+}
+
 /// A bridge that breaks a rule on purpose is found out.
 fn is_found(breach: Breach, alert: usize, invariant: &str) {
     let budget = Budget { acts: 2, faults: 1, polls: 1, resolves: 0 };

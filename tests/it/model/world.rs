@@ -80,6 +80,8 @@ pub(super) struct Past {
     pub(super) told_of: BTreeSet<ExternalId>,
     /// Pages whose Raise an operator has sent again.
     pub(super) replayed: BTreeSet<ExternalId>,
+    /// Those of them that went out by force.
+    pub(super) forced: BTreeSet<ExternalId>,
     /// Alerts that an operator has sent an old change to: perhaps that of an earlier firing.
     pub(super) replayed_to: BTreeSet<AlertKey>,
     /// How long the day had lasted when the clock was set back last.

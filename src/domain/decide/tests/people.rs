@@ -353,17 +353,6 @@ fn a_page_that_a_poll_still_finds_acknowledged_after_our_close_is_open() {
 }
 
 #[test]
-fn our_close_is_not_tried_again_on_a_page_that_was_opened_again() {
-    let mut world = World::one_team().paged();
-    world.resolved(0);
-    world.begin(CallKind::Resolve);
-    world.signl4(1, Happened::Reopened, Some("Jane Doe"), 61);
-    world.end(CallKind::Resolve, &Outcome::Unknown, Next::Again { due: at(70) });
-    assert_eq!(world.owed(), ["comment: Re-opened by Jane Doe in SIGNL4"]);
-    assert_eq!(world.phase(1), Phase::Raised);
-}
-
-#[test]
 fn a_close_without_a_person_leaves_open_what_fired_later() {
     let policy = Policy { system_close: SystemClose::Close, ..Policy::default() };
     let mut world = World::new(rules(vec![route("all", "ops", policy)])).paged();
