@@ -8,7 +8,7 @@ CREATE TABLE numbered_alert (
     state    TEXT    NOT NULL                   -- JSON of domain::page::Alert
 ) STRICT;
 INSERT INTO numbered_alert (key, hash, heard_at, state)
-    SELECT key, bridge_hash(key), heard_at, state FROM alert ORDER BY heard_at;
+    SELECT key, bridge_hash(key), heard_at, state FROM alert INDEXED BY alert_heard_at ORDER BY heard_at;
 DROP TABLE alert;
 ALTER TABLE numbered_alert RENAME TO alert;
 CREATE INDEX alert_hash ON alert (hash);
@@ -25,18 +25,16 @@ CREATE TABLE numbered_page (
 ) STRICT;
 INSERT INTO numbered_page (id, alert, alert_id, number, ended, state, digest)
     SELECT page.id, page.alert, alert.id, page.number, page.ended, page.state, page.digest
-    FROM page JOIN alert ON alert.hash = bridge_hash(page.alert) AND alert.key = page.alert
-    ORDER BY alert.id, page.number;
+    FROM alert CROSS JOIN page ON page.alert = alert.key;  -- in the order of two indexes: nothing is sorted in memory
 DROP TABLE page;
 ALTER TABLE numbered_page RENAME TO page;
 CREATE INDEX page_alert ON page (alert_id, number);
 CREATE INDEX page_open ON page (ended) WHERE ended = 0;
 CREATE INDEX page_digest ON page (digest, id) WHERE digest IS NOT NULL;
 
--- A repeat is looked for among the events of its alert; what belongs to no alert, among all such.
+-- A repeat is looked for among the events of its alert, and among those without a number: what belongs to no alert, and all
+-- that is older than this.
 ALTER TABLE event ADD COLUMN alert_id INTEGER;
-UPDATE event SET alert_id = (SELECT id FROM alert WHERE alert.hash = bridge_hash(event.alert) AND alert.key = event.alert)
-    WHERE repeat_key IS NOT NULL AND alert IS NOT NULL;
 DROP INDEX event_repeat_key;
 CREATE INDEX event_repeat ON event (alert_id) WHERE repeat_key IS NOT NULL AND alert_id IS NOT NULL;
 CREATE INDEX event_repeat_key ON event (repeat_key) WHERE repeat_key IS NOT NULL AND alert_id IS NULL;
@@ -49,6 +47,8 @@ DROP INDEX timer_page;
 CREATE INDEX timer_alert ON timer (alert_id);
 
 ALTER TABLE delivery ADD COLUMN lane_hash INTEGER NOT NULL DEFAULT 0;
-UPDATE delivery SET lane_hash = bridge_hash(lane);
+-- Finished ones are never looked for by their lane; dead ones may be sent again.
+UPDATE delivery SET lane_hash = bridge_hash(lane) WHERE state < 2;
+UPDATE delivery SET lane_hash = bridge_hash(lane) WHERE state = 3;
 DROP INDEX delivery_lane;
 CREATE INDEX delivery_lane ON delivery (lane_hash, words, seq) WHERE state < 2;

@@ -47,19 +47,26 @@ fn migrate_to(connection: &mut Connection, wanted: i64) -> rusqlite::Result<()> 
     numbers::teach(connection)?;
     let done = usize::try_from(version(connection)?).unwrap_or(usize::MAX);
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    if done < wanted {
+        // What a migration of a large store might have to put back does not fit into memory.
+        connection.pragma_update(None, "temp_store", "FILE")?;
+    }
     for (index, migration) in MIGRATIONS.iter().enumerate().take(wanted).skip(done) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "user_version", i64::try_from(index.saturating_add(1)).unwrap_or(i64::MAX))?;
         transaction.commit()?;
     }
-    Ok(())
+    connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::{AlertKey, ExternalId};
+    use crate::domain::event::{EventKind, Happened, Signl4Change};
+    use crate::domain::id::{AlertKey, ExternalId, TeamName};
+    use crate::domain::timestamp::Timestamp;
+    use crate::store::rows;
 
     #[test]
     fn what_belongs_to_an_alert_is_found_by_its_number_after_the_migration() {
@@ -72,8 +79,8 @@ mod tests {
                      ('azmon:sub:b', 'sub:b', 1, 1, '{}', NULL), ('azmon:sub:b:2', 'sub:b', 2, 0, '{}', 'digest:x');
                  INSERT INTO timer (page, alert, kind, due) VALUES ('azmon:sub:b:2', 'another', '\"time_to_live\"', 30);
                  INSERT INTO event (uuid, received_at, side, source, kind, reason, alert, repeat_key, headers, body) VALUES
-                     (x'01', 1, 'azure', 'contoso', 'fired', 'paged', 'sub:b', 'fired@1', '{}', x''),
-                     (x'02', 2, 'azure', 'contoso', 'foreign', 'foreign', 'sub:gone', 'foreign@2', '{}', x'');
+                     (x'01020304050607080102030405060708', 1, 'azure', 'contoso', 'fired', 'paged', 'sub:b', 'fired@1', '{}', x''),
+                     (x'02020304050607080102030405060708', 2, 'azure', 'contoso', 'foreign', 'foreign', 'sub:gone', 'foreign@2', '{}', x'');
                  INSERT INTO delivery (id, lane, words, destination, class, kind, state, due, attempt, uncertain, created_at, call)
                      VALUES (x'03', 'signl4 azmon:sub:b:2', 0, 'signl4 ops', 0, 'raise', 0, 5, 0, 0, 5, '{}');",
             )
@@ -87,8 +94,21 @@ mod tests {
             assert_eq!(found, alert.map(|number| (number, AlertKey::stored("sub:b".to_owned()))), "{page}");
         }
         assert_eq!(number("SELECT alert_id FROM timer"), alert);
-        assert_eq!(number("SELECT alert_id FROM event WHERE repeat_key = 'fired@1'"), alert);
-        assert_eq!(number("SELECT alert_id FROM event WHERE repeat_key = 'foreign@2'"), None);
+        let kind = EventKind::Signl4 {
+            team: TeamName::parse("ops").unwrap(),
+            page: ExternalId::stored("azmon:sub:b".to_owned()),
+            change: Signl4Change {
+                notification_id: None,
+                happened: Happened::Created,
+                raised_at: Timestamp::EPOCH,
+                person: None,
+                alert_id: None,
+                note: None,
+                polled: false,
+            },
+        };
+        let heard_before = |key: &str| rows::earlier(&store, &kind, key, Timestamp::EPOCH).unwrap().is_some();
+        assert!(heard_before("fired@1") && heard_before("foreign@2") && !heard_before("fired@2"));
         assert_eq!(number("SELECT count(*) FROM page WHERE digest = 'digest:x' AND ended = 0"), Some(1));
         assert_eq!(number("SELECT lane_hash FROM delivery"), Some(numbers::hash("signl4 azmon:sub:b:2")));
     }
