@@ -52,3 +52,5 @@ UPDATE delivery SET lane_hash = bridge_hash(lane) WHERE state < 2;
 UPDATE delivery SET lane_hash = bridge_hash(lane) WHERE state = 3;
 DROP INDEX delivery_lane;
 CREATE INDEX delivery_lane ON delivery (lane_hash, words, seq) WHERE state < 2;
+-- Whether a dead delivery still needs a page, asked of each old alert.
+CREATE INDEX delivery_dead_page ON delivery (page) WHERE state = 3;

@@ -213,7 +213,9 @@ pub fn news(reading: &Reading, standing: Option<&Standing>, facts: &Facts<'_>) -
     let own = alert.key == *notification.id.key();
     let fires = notification.condition == Condition::Fired;
     if own && fires && fires_later(notification, alert) {
-        return unknown(reading, facts);
+        // What we did to an earlier firing and arrived after the new one began is nobody's hand.
+        let state = if is_ours(reading, alert) { AzureState::New } else { reading.state };
+        return unknown(&Reading { state, ..reading.clone() }, facts);
     }
     if own && fires && is_judged_again(reading, alert, facts) {
         let again = unknown(reading, facts);
@@ -257,8 +259,12 @@ fn state_is_news(reading: &Reading, alert: &Alert, own: bool) -> bool {
         return !stale && alert.azure.seen != Some(reading.state);
     }
     // Of an alert that joined another the ledger has no state of its own: only what a person added to it is news.
-    let ours = reading.modified_by.is_some() && reading.modified_by == alert.azure_by;
-    !stale && !ours && reading.state > alert.azure_state()
+    !stale && !is_ours(reading, alert) && reading.state > alert.azure_state()
+}
+
+/// Whether the last change in Azure was ours, by the name that Azure gives us.
+fn is_ours(reading: &Reading, alert: &Alert) -> bool {
+    reading.modified_by.is_some() && reading.modified_by == alert.azure_by
 }
 
 fn unknown(reading: &Reading, facts: &Facts<'_>) -> News {

@@ -62,7 +62,7 @@ const QUESTIONS: [(&str, &str); 6] = [
         "a page is shown by a digest that has ended",
         "SELECT id FROM page AS this WHERE ended = 0 AND json_extract(state, '$.phase') = 'joined'
            AND NOT EXISTS (SELECT 1 FROM alert JOIN page AS digest ON digest.alert_id = alert.id
-                           WHERE alert.hash = bridge_hash(this.digest) AND alert.key = this.digest AND digest.ended = 0)
+                           WHERE alert.hash = bridge_hash(this.digest) AND alert.key = this.digest AND +digest.ended = 0)
            AND NOT EXISTS (SELECT 1 FROM timer WHERE timer.alert_id = this.alert_id AND timer.page = this.id)
            AND NOT EXISTS (SELECT 1 FROM alert JOIN timer ON timer.alert_id = alert.id
                            WHERE alert.hash = bridge_hash(this.digest) AND alert.key = this.digest)",

@@ -55,6 +55,8 @@ impl Care {
         if !self.suspect {
             return Ok(false);
         }
+        // Else what moves the old one's log would be in the way of the new one.
+        self.let_go(connection);
         *connection = file::reopen(&self.path)?;
         self.take_over(connection);
         self.suspect = false;

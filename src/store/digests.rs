@@ -23,14 +23,14 @@ pub(super) fn gather(connection: &Connection, digest: &AlertKey) -> Result<Gathe
         .prepare_cached(
             "SELECT count(*), count(DISTINCT json_extract(state, '$.rule')), min(json_extract(state, '$.rule')),
                     min(json_extract(state, '$.severity'))
-             FROM page WHERE digest = ?1 AND ended = 0",
+             FROM page WHERE digest = ?1 AND +ended = 0",
         )?
         .query_row([digest.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let words = |name: &str| -> Result<Vec<Option<String>>, StoreError> {
         let found = connection
             .prepare_cached(
                 "SELECT DISTINCT json_extract(state, '$.body.\"' || ?2 || '\"') FROM page
-                 WHERE digest = ?1 AND ended = 0 LIMIT 8",
+                 WHERE digest = ?1 AND +ended = 0 LIMIT 8",
             )?
             .query_map([digest.as_str(), name], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
@@ -40,14 +40,14 @@ pub(super) fn gather(connection: &Connection, digest: &AlertKey) -> Result<Gathe
     let scenarios = words("X-S4-AlertingScenario")?;
     let titles = connection
         .prepare_cached(
-            "SELECT json_extract(state, '$.title') FROM page WHERE digest = ?1 AND ended = 0
+            "SELECT json_extract(state, '$.title') FROM page WHERE digest = ?1 AND +ended = 0
              ORDER BY json_extract(state, '$.severity') IS NULL, json_extract(state, '$.severity'),
                       json_extract(state, '$.created_at'), id LIMIT ?2",
         )?
         .query_map(params![digest.as_str(), i64::try_from(NAMED).unwrap_or(i64::MAX)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let alone: Option<String> = connection
-        .prepare_cached("SELECT id FROM page WHERE digest = ?1 AND ended = 0 LIMIT 1")?
+        .prepare_cached("SELECT id FROM page WHERE digest = ?1 AND +ended = 0 LIMIT 1")?
         .query_row([digest.as_str()], |row| row.get(0))
         .optional()?;
     Ok(Gathered {
@@ -91,7 +91,8 @@ pub(super) fn load(connection: &Connection, now: Timestamp) -> Result<Load, Stor
              WHERE timer.kind = ?1",
         )?
         .query_map([due], |row| rows::json(row, 0))?
-        .collect::<Result<_, _>>()?;
+        .filter_map(Result::ok)
+        .collect();
     for page in gathering {
         load.gathers(&page.team, page.alert);
     }
@@ -121,7 +122,7 @@ pub(super) fn follow(connection: &Connection, verdict: &Verdict, now: Timestamp)
     }
     for digest in &verdict.left {
         let has_members = connection
-            .prepare_cached("SELECT 1 FROM page WHERE digest = ?1 AND ended = 0 LIMIT 1")?
+            .prepare_cached("SELECT 1 FROM page WHERE digest = ?1 AND +ended = 0 LIMIT 1")?
             .exists([digest.as_str()])?;
         if !has_members {
             let page = ExternalId::of(digest, 1);
@@ -136,7 +137,7 @@ pub(super) fn follow(connection: &Connection, verdict: &Verdict, now: Timestamp)
 pub(super) fn end_members(connection: &Connection, digest: &AlertKey, now: Timestamp) -> Result<(), StoreError> {
     // It may have been passed on to another team.
     let is_shown = connection
-        .prepare_cached("SELECT 1 FROM page WHERE alert_id = ?1 AND ended = 0 LIMIT 1")?
+        .prepare_cached("SELECT 1 FROM page WHERE alert_id = ?1 AND +ended = 0 LIMIT 1")?
         .exists([numbers::of_alert(connection, digest)?])?;
     if is_shown {
         return Ok(());

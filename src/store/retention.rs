@@ -19,7 +19,7 @@ pub(super) fn retain(connection: &Connection, before: Timestamp) -> Result<usize
     let alerts: Vec<(i64, String)> = connection
         .prepare_cached(
             "SELECT id, key FROM alert WHERE heard_at < ?1
-               AND NOT EXISTS (SELECT 1 FROM page WHERE page.alert_id = alert.id AND page.ended = 0)
+               AND NOT EXISTS (SELECT 1 FROM page WHERE page.alert_id = alert.id AND +page.ended = 0)
                AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.lane_hash = bridge_hash('azure ' || alert.key)
                                AND delivery.lane = 'azure ' || alert.key AND delivery.state < 2)
                AND NOT EXISTS (SELECT 1 FROM page JOIN delivery ON delivery.lane_hash = bridge_hash('signl4 ' || page.id)

@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::*;
 use crate::domain::decide::Owed;
 use crate::domain::delivery::{Call, Learned, Outcome};
-use crate::domain::id::{ExternalId, TeamName};
+use crate::domain::event::Condition;
+use crate::domain::id::{AlertId, ConnectionName, ExternalId, TeamName};
+use crate::domain::page::{Alert, Ledger};
 
 const LEASE: Duration = Duration::from_secs(91);
 
@@ -109,6 +111,58 @@ async fn a_fault_while_judging_costs_only_its_own_event() {
     assert_ne!(bad.event, good.event);
     assert_eq!(bench.store.events(10).await.unwrap().len(), 2, "both are kept");
     assert!(!bench.claim().await.is_empty());
+}
+
+/// It is kept as one that nobody could read, and its repeat is still known by what came.
+#[tokio::test]
+async fn a_repeat_of_what_could_not_be_judged_is_one() {
+    let judge = |_: &Known, event: &Event, now: Timestamp| {
+        let EventKind::Unreadable { connection, .. } = &event.kind else { panic!("a planted fault") };
+        let alert = Alert {
+            key: event.kind.alert_key(now).unwrap(),
+            connection: connection.clone(),
+            target: None,
+            condition: Condition::Fired,
+            fired_at: None,
+            resolved_at: None,
+            azure: Ledger::default(),
+            azure_modified_at: None,
+            azure_by: None,
+            recorded: None,
+            polled: false,
+            unsaid: Vec::new(),
+            closed_at: None,
+            members: Vec::new(),
+            joined: 0,
+            rank: 0,
+            digest: String::new(),
+            heard_at: now,
+        };
+        Verdict { alert: Some(alert), ..writer::nothing(Reason::Unreadable) }
+    };
+    let duties = Duties { judge: Box::new(judge), record: Box::new(|_, _, _| writer::nothing(Reason::Confirmed)) };
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Timestamp::from_millis(1_790_000_000_000));
+    let store = Store::open(&folder.path().join("bridge.db"), clock, Slots::stepped(4, 4), duties).unwrap().store;
+    let notification = serde_json::json!({
+        "id": AlertId::parse("/subscriptions/4b7d9c12-6e0f-4a58-b3c1-92f5d8e7a604/providers/Microsoft.AlertsManagement/alerts/1"),
+        "condition": "fired", "fired_at": Timestamp::from_millis(5), "targets": [], "items": [], "custom": {},
+        "detail": {"kind": "other"}, "digest": "",
+    });
+    let incoming = Incoming {
+        kind: EventKind::Azure {
+            connection: ConnectionName::parse("contoso").unwrap(),
+            notification: Box::new(serde_json::from_value(notification).unwrap()),
+        },
+        side: Side::Azure,
+        source: "contoso".to_owned(),
+        body: Bytes::from_static(b"body"),
+        headers: BTreeMap::new(),
+    };
+    let first = store.intake(incoming.clone()).await.unwrap();
+    let again = store.intake(incoming).await.unwrap();
+    assert_eq!((first.reason, first.seen_before), (Reason::Unreadable, false));
+    assert_eq!((again.event, again.seen_before), (first.event, true));
 }
 
 #[tokio::test]

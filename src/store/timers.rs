@@ -114,9 +114,9 @@ impl Writer {
 
     /// An event of our own making.
     fn hear(&mut self, connection: &Connection, kind: EventKind, now: Timestamp) -> Result<Reason, StoreError> {
-        let mut event = Event::new(EventId::new(Uuid::now_v7()), now, kind);
+        let event = Event::new(EventId::new(Uuid::now_v7()), now, kind);
         let heard = Heard { side: Side::Azure, source: "timer", repeat_key: None, headers: "{}", body: &[] };
-        self.judge_and_write(connection, &mut event, &heard, now)
+        self.judge_and_write(connection, &event, &heard, now)
     }
 
     /// A change of a digest reaches the next few of its members. True: it has reached all.

@@ -59,6 +59,14 @@ enum Apart {
     Yes,
 }
 
+/// What an event comes to.
+struct Judged {
+    /// What was judged in its place, after a fault in judging it.
+    instead: Option<Event>,
+    key: Option<AlertKey>,
+    verdict: Verdict,
+}
+
 /// Where an event came from, and what of it is kept.
 pub(super) struct Heard<'a> {
     pub(super) side: Side,
@@ -295,11 +303,13 @@ impl Writer {
     pub(super) fn judge_and_write(
         &mut self,
         connection: &Connection,
-        event: &mut Event,
+        event: &Event,
         heard: &Heard<'_>,
         now: Timestamp,
     ) -> Result<Reason, StoreError> {
-        let (key, verdict) = self.judge(connection, event, now)?;
+        let Judged { instead, key, verdict } = self.judge(connection, event, now)?;
+        let is_as_it_came = instead.is_none();
+        let event = instead.as_ref().unwrap_or(event);
         let page = match &event.kind {
             EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => Some(page),
             EventKind::Azure { .. }
@@ -320,7 +330,8 @@ impl Writer {
                 kind: event.kind.name(),
                 reason: verdict.reason.as_str(),
                 alert: key.as_ref(),
-                alert_id,
+                // A repeat is looked for by what came.
+                alert_id: alert_id.filter(|_| is_as_it_came),
                 page,
                 // Whom nobody was told of because a person had it in hand may be somebody's page when it is free again.
                 repeat_key: heard.repeat_key.filter(|_| verdict.reason != Reason::InHand),
@@ -355,13 +366,10 @@ impl Writer {
     }
 
     /// Judges an event. A panic in there costs only this event: it is kept, and paged as one that nobody could read.
-    fn judge(
-        &self,
-        connection: &Connection,
-        event: &mut Event,
-        now: Timestamp,
-    ) -> Result<(Option<AlertKey>, Verdict), StoreError> {
+    fn judge(&self, connection: &Connection, came: &Event, now: Timestamp) -> Result<Judged, StoreError> {
+        let mut instead: Option<Event> = None;
         for _ in 0..2 {
+            let event = instead.as_ref().unwrap_or(came);
             let key = match &event.kind {
                 EventKind::Signl4 { page, .. } | EventKind::Timer { page, .. } => rows::alert_of(connection, page)?,
                 EventKind::Azure { .. }
@@ -395,12 +403,12 @@ impl Writer {
                 known.gathered = Some(digests::gather(connection, key)?);
             }
             if let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| (self.duties.judge)(&known, event, now))) {
-                return Ok((key, verdict));
+                return Ok(Judged { instead, key, verdict });
             }
             tracing::error!(event.id = %event.id, kind = event.kind.name(), "a fault in the bridge: this event could not be judged; it is kept");
-            *event = Event::new(event.id, event.received_at, without_judgement(event.kind.clone(), event.id));
+            instead = Some(Event::new(event.id, event.received_at, without_judgement(event.kind.clone(), event.id)));
         }
-        Ok((None, nothing(Reason::Unreadable)))
+        Ok(Judged { instead, key: None, verdict: nothing(Reason::Unreadable) })
     }
 
     /// Inserts deliveries; the first of a free lane, with a free slot, already leased.

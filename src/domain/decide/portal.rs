@@ -87,7 +87,9 @@ fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> R
     }
     // What is on its way comes later than what was read, unless it could open again what a person has closed. Should it
     // have been there before, the next poll tells this once more.
-    let is_earlier = is_changing(desk, &key) && state != AzureState::Closed && !ours && state != before;
+    let is_arriving = is_arriving(desk, &key, state);
+    let is_earlier =
+        is_changing(desk, &key) && (state != AzureState::Closed || is_arriving) && !ours && state != before;
     if let Some(alert) = desk.alert.as_mut().filter(|_| own) {
         alert.azure.seen = Some(state);
         if !is_earlier {
@@ -146,6 +148,12 @@ pub(super) fn give_way(desk: &mut Desk<'_>, target: &AzureTarget, state: AzureSt
     if let (Some(only), None) = (first.filter(|open| !open.leased), second) {
         desk.finish(only.id, Finished::Superseded);
     }
+}
+
+/// Whether an attempt of ours is under way to that very state, to be followed by another: it has arrived.
+fn is_arriving(desk: &Desk<'_>, key: &AlertKey, shown: AzureState) -> bool {
+    let brings = |call: &Call| matches!(call, Call::ChangeState { state, .. } if *state == shown);
+    desk.known.open.iter().any(|open| open.leased && changes(&open.call, key) && brings(&open.call))
 }
 
 /// Whether a change of ours to that alert is neither done nor given up.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use signl4_azure_bridge::clock::Clock;
 use signl4_azure_bridge::domain::after::{RetryPolicy, after};
 use signl4_azure_bridge::domain::backoff::Roll;
-use signl4_azure_bridge::domain::delivery::{Attempted, Delivery, Learned, Outcome};
+use signl4_azure_bridge::domain::delivery::{Attempted, AzureState, Call, Delivery, Learned, Outcome};
 use signl4_azure_bridge::domain::event::{Condition, EventKind, Happened, Notification};
 use signl4_azure_bridge::domain::id::{AlertKey, EventId, ExternalId, Side};
 use signl4_azure_bridge::domain::page::Page;
@@ -253,6 +253,8 @@ impl World {
             let Some(alert) = self.services.azure.get_mut(&key) else { continue };
             let mut heard = self.past.heard.iter().filter(|(of, ..)| *of == alert.number).peekable();
             alert.raced |= heard.peek().is_some() && heard.all(|(_, _, at, _)| *at != alert.fired_at);
+            // What the bridge did to an earlier firing has arrived too late, and is being taken back.
+            alert.raced |= self.rows.open().any(|row| is_taken_back(&row.call, &key));
         }
         true
     }
@@ -371,6 +373,11 @@ impl World {
         let found = self.runtime.block_on(self.process().store.audit(self.now())).unwrap();
         found.into_iter().map(|violation| format!("{}: {}", violation.id, violation.what)).collect()
     }
+}
+
+fn is_taken_back(call: &Call, key: &AlertKey) -> bool {
+    let Call::ChangeState { target, state, comment, keeps_closed } = call else { return false };
+    target.key == *key && *state == AzureState::New && comment.is_none() && !keeps_closed
 }
 
 /// What an event tells of an alert's condition, and whether that is that it fires.

@@ -529,3 +529,40 @@ fn an_acknowledgement_whose_answer_was_lost_and_that_a_poll_shows_leaves_nobody_
     assert_eq!(world.polled(Found::State, AzureState::Acknowledged, 8, "our own id"), Reason::Confirmed);
     assert_eq!(world.owed(), ["resolve ops", "raise ops", "New: Opened again in Azure"]);
 }
+
+#[test]
+fn our_own_close_of_an_earlier_firing_is_no_hand_that_takes_the_next() {
+    let mut world = World::one_team().paged();
+    let alert = world.known.alert.as_mut().unwrap();
+    alert.azure_by = Some("our own id".to_owned());
+    let standing = Standing { alert: alert.clone(), paged: true };
+    let facts = Facts {
+        now: at(600),
+        raises: PollRaises::Auto,
+        has_webhook: true,
+        heard: true,
+        gaps: &[],
+        trouble: None,
+        earliest: None,
+    };
+    let by = |by: &str| Reading {
+        notification: notification(Condition::Fired, 90),
+        modified_by: Some(by.to_owned()),
+        ..reading(Condition::Fired, AzureState::Closed)
+    };
+    let fired = |raises| News::Found(vec![Found::Fired(raises)]);
+    assert_eq!(news(&by("our own id"), Some(&standing), &facts), fired(Raises::WebhookMissing));
+    assert_eq!(news(&by(ANNA), Some(&standing), &facts), fired(Raises::InHand));
+}
+
+#[test]
+fn our_own_close_of_an_earlier_firing_closes_no_page_of_the_next() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.resolved(0);
+    assert_eq!(world.fired(100), Reason::Raised);
+    // It has arrived after the new firing, and its answer has not.
+    assert_eq!(world.portal(AzureState::Closed, 101), Reason::Stale);
+    assert!(world.owed().contains(&"raise ops".to_owned()), "{:?}", world.owed());
+}
