@@ -226,7 +226,7 @@ fn fires_later(notification: &Notification, alert: &Alert) -> bool {
 }
 
 fn state_is_news(reading: &Reading, alert: &Alert, own: bool) -> bool {
-    let stale = reading.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at);
+    let stale = reading.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at || Some(at) < alert.fired_at);
     if own {
         return !stale && alert.azure.seen != Some(reading.state);
     }

@@ -77,7 +77,8 @@ fn recorded(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled, r
 fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> Reason {
     let Some(alert) = desk.alert.clone() else { return Reason::NoConsequence };
     let key = polled.notification.id.key().clone();
-    if polled.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at) {
+    // Known already, or done to an earlier firing.
+    if polled.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at || Some(at) < alert.fired_at) {
         return Reason::Stale;
     }
     let ours = polled.modified_by.is_some() && polled.modified_by == alert.azure_by;

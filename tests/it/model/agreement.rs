@@ -173,11 +173,9 @@ impl Rest<'_> {
         let never = |shown: &Shown<'_>| shown.page.policy.close_in_azure == CloseInAzure::Never;
         let again = |shown: &Shown<'_>| shown.page.policy.page_again.is_some();
         let stands = match last.act {
-            Act::Phone { does: Happened::Closed, .. }
-                if self.pages.iter().any(|shown| never(shown) || again(shown)) =>
-            {
-                true
-            }
+            // Their routes say otherwise.
+            Act::Phone { does: Happened::Closed, .. } if self.pages.iter().any(never) => true,
+            _ if self.is_closed_last() && self.pages.iter().any(again) => true,
             Act::Phone { page, does } => {
                 let found = self.services.raised.get(page).and_then(|id| self.services.signl4.get(id));
                 state_of(does).is_none_or(|done| found.is_some_and(|found| found.state == done))

@@ -471,3 +471,14 @@ fn our_own_close_of_an_earlier_firing_closes_no_page_of_the_next() {
     assert_eq!(world.portal(AzureState::Closed, 101), Reason::Stale);
     assert!(world.owed().contains(&"raise ops".to_owned()), "{:?}", world.owed());
 }
+
+#[test]
+fn what_was_done_to_an_earlier_firing_is_not_done_to_the_next() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.deliver();
+    world.fired(100);
+    world.deliver();
+    assert_eq!(world.portal(AzureState::Acknowledged, 50), Reason::Stale);
+    assert_eq!(world.portal(AzureState::Acknowledged, 110), Reason::AcknowledgedInAzure);
+}
