@@ -340,7 +340,8 @@ fn nobody_on_duty(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
     }
     let page = page.clone();
     let words = format!("Nobody is on duty in the SIGNL4 team {}", page.team);
-    let taken_care_of = page.is_ended() || page.signl4.settled() == Some(PageState::Acknowledged);
+    let is_over = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Resolved);
+    let taken_care_of = is_over || page.is_ended() || page.signl4.settled() == Some(PageState::Acknowledged);
     let has_it = desk.pages.iter().any(|page| page.team == fallback && !page.is_ended());
     if !taken_care_of && !has_it {
         desk.comment(format!("{words}; passed to the team {fallback}"));

@@ -374,3 +374,13 @@ fn a_clock_behind_azures_makes_no_page_older_than_its_firing() {
     world.signl4(1, Happened::Closed, Some("Jane Doe"), 50);
     assert_eq!(world.phase(2), Phase::Raised, "the second firing is another matter");
 }
+
+#[test]
+fn nobody_else_is_woken_for_what_is_resolved() {
+    let policy = Policy { on_resolved: OnResolved::Ignore, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("all", "dba", policy)])).paged();
+    world.resolved(0);
+    world.deliver();
+    assert_eq!(world.signl4(1, Happened::NobodyOnDuty, None, 61), Reason::NobodyOnDuty);
+    assert_eq!(world.owed(), ["comment: Nobody is on duty in the SIGNL4 team dba"]);
+}
