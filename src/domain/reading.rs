@@ -197,7 +197,8 @@ pub fn news(reading: &Reading, standing: Option<&Standing>, facts: &Facts<'_>) -
     let own = alert.key == *notification.id.key();
     let fires = notification.condition == Condition::Fired;
     let later = own && fires && fires_later(notification, alert);
-    let free_again = alert.recorded == Some(Raises::InHand) && reading.state == AzureState::New;
+    let free_again =
+        alert.recorded == Some(Raises::InHand) && reading.state == AzureState::New && !is_known(reading, alert);
     if later {
         // What we did to an earlier firing and arrived after the new one began is nobody's hand.
         let state = if is_ours(reading, alert) { AzureState::New } else { reading.state };
@@ -226,12 +227,17 @@ fn fires_later(notification: &Notification, alert: &Alert) -> bool {
 }
 
 fn state_is_news(reading: &Reading, alert: &Alert, own: bool) -> bool {
-    let stale = reading.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at || Some(at) < alert.fired_at);
+    let stale = is_known(reading, alert) || reading.modified_at.is_some_and(|at| Some(at) < alert.fired_at);
     if own {
         return !stale && alert.azure.seen != Some(reading.state);
     }
     // Of an alert that joined another the ledger has no state of its own: only what a person added to it is news.
     !stale && !is_ours(reading, alert) && reading.state > alert.azure_state()
+}
+
+/// Whether nothing has changed in Azure since what the ledger knows last.
+fn is_known(reading: &Reading, alert: &Alert) -> bool {
+    reading.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at)
 }
 
 /// Whether the last change in Azure was ours, by the name that Azure gives us.

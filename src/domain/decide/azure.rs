@@ -268,7 +268,12 @@ pub(super) fn page_again(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
     let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
     let closed = matches!(page.phase, Phase::Ended { why: Ending::ClosedByPerson | Ending::ClosedBySystem });
     let has_it = desk.pages.iter().any(|other| other.team == page.team && !other.is_ended());
-    let Some(body) = page.body.clone().filter(|_| fires && closed && !has_it) else { return Reason::TimerVoid };
+    // Closed before it fired anew; and since then on another page, which applies to this one.
+    let firing = desk.alert.as_ref().and_then(|alert| alert.fired_at.zip(alert.closed_at));
+    let closed_since = firing.is_some_and(|(fired_at, at)| page.closed_at < Some(fired_at) && at > fired_at);
+    let Some(body) = page.body.clone().filter(|_| fires && closed && !has_it && !closed_since) else {
+        return Reason::TimerVoid;
+    };
     let number = desk.pages.iter().map(|page| page.number).max().unwrap_or(0).saturating_add(1);
     let new = ExternalId::of(&page.alert, number);
     let span = desk.now.since(page.closed_at.unwrap_or(page.created_at));

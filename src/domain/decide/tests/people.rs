@@ -384,3 +384,14 @@ fn nobody_else_is_woken_for_what_is_resolved() {
     assert_eq!(world.signl4(1, Happened::NobodyOnDuty, None, 61), Reason::NobodyOnDuty);
     assert_eq!(world.owed(), ["comment: Nobody is on duty in the SIGNL4 team dba"]);
 }
+
+#[test]
+fn who_closes_a_page_of_a_firing_closes_what_an_older_close_would_have_paged_again() {
+    let two = vec![route("all", "ops", Policy::default()), route("too", "dba", Policy::default())];
+    let mut world = World::new(rules(two)).paged();
+    world.fired(100);
+    world.signl4(2, Happened::Closed, Some("Jane Doe"), 90);
+    let (page, _) = world.timers.last().cloned().expect("nobody there knows of the new firing");
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 110);
+    assert_eq!(world.hear(EventKind::Timer { page, timer: TimerKind::PageAgain }), Reason::TimerVoid);
+}

@@ -433,13 +433,16 @@ fn what_was_in_hand_and_is_free_again_is_another_event_than_its_webhook() {
     let standing = Standing { alert: world.known.alert.clone().unwrap(), paged: false };
     let facts =
         Facts { now: at(600), raises: PollRaises::Auto, has_webhook: true, heard: true, gaps: &[], earliest: None };
-    let reading = reading(Condition::Fired, AzureState::New);
+    let reading = |modified| Reading { modified_at: Some(at(modified)), ..reading(Condition::Fired, AzureState::New) };
     let found = Found::Fired(Raises::FreeAgain);
+    assert_eq!(news(&reading(4), Some(&standing), &facts), News::Found(Vec::new()), "read before it was taken in hand");
+    assert_eq!(world.polled(found, AzureState::New, 4, ANNA), Reason::Stale);
+    let reading = reading(9);
     assert_eq!(news(&reading, Some(&standing), &facts), News::Found(vec![found]));
     let polled = Box::new(Polled::new(found, &reading, reading.notification.clone()));
     assert_eq!(EventKind::Polled { connection: contoso(), polled }.repeat_key(), None, "its webhook has been stored");
     assert_eq!(world.polled(found, AzureState::New, 9, ANNA), Reason::Raised);
-    assert_eq!(world.polled(found, AzureState::New, 9, ANNA), Reason::Repeat);
+    assert_eq!(world.polled(found, AzureState::New, 9, ANNA), Reason::Stale);
 }
 
 #[test]
@@ -481,4 +484,23 @@ fn what_was_done_to_an_earlier_firing_is_not_done_to_the_next() {
     world.deliver();
     assert_eq!(world.portal(AzureState::Acknowledged, 50), Reason::Stale);
     assert_eq!(world.portal(AzureState::Acknowledged, 110), Reason::AcknowledgedInAzure);
+}
+
+#[test]
+fn what_was_decided_for_an_earlier_firing_does_not_reach_one_that_is_in_hand() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.deliver();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 61);
+    assert_eq!(world.owed(), ["Closed: Closed by Jane Doe in SIGNL4"]);
+    let polled = Polled {
+        found: Found::Fired(Raises::InHand),
+        notification: notification(Condition::Fired, 120),
+        state: AzureState::Acknowledged,
+        modified_at: Some(at(130)),
+        modified_by: Some(ANNA.to_owned()),
+    };
+    let reason = world.hear(EventKind::Polled { connection: contoso(), polled: Box::new(polled) });
+    assert_eq!(reason, Reason::RecordedByPoll);
+    assert_eq!(world.owed(), [""; 0]);
 }
