@@ -504,3 +504,20 @@ fn what_was_decided_for_an_earlier_firing_does_not_reach_one_that_is_in_hand() {
     assert_eq!(reason, Reason::RecordedByPoll);
     assert_eq!(world.owed(), [""; 0]);
 }
+
+#[test]
+fn a_close_of_an_earlier_firing_closes_none_that_is_in_hand() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.deliver();
+    let polled = Polled {
+        found: Found::Fired(Raises::InHand),
+        notification: notification(Condition::Fired, 120),
+        state: AzureState::Acknowledged,
+        modified_at: Some(at(130)),
+        modified_by: Some(ANNA.to_owned()),
+    };
+    world.hear(EventKind::Polled { connection: contoso(), polled: Box::new(polled) });
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 50);
+    assert_eq!(world.owed(), ["comment: Closed by Jane Doe in SIGNL4"]);
+}
