@@ -241,7 +241,7 @@ fn is_judged_again(reading: &Reading, alert: &Alert, facts: &Facts<'_>) -> bool 
     let in_a_gap = || alert.fired_at.is_some_and(|at| facts.gaps.iter().any(|gap| gap.holds(at)));
     reading.state == AzureState::New
         && match alert.recorded {
-            Some(Raises::InHand) => true,
+            Some(Raises::InHand) => !is_known(reading, alert),
             Some(Raises::RuleUnheard) => in_a_gap(),
             Some(_) | None => false,
         }
@@ -254,12 +254,17 @@ fn fires_later(notification: &Notification, alert: &Alert) -> bool {
 }
 
 fn state_is_news(reading: &Reading, alert: &Alert, own: bool) -> bool {
-    let stale = reading.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at);
+    let stale = is_known(reading, alert) || reading.modified_at.is_some_and(|at| Some(at) < alert.fired_at);
     if own {
         return !stale && alert.azure.seen != Some(reading.state);
     }
     // Of an alert that joined another the ledger has no state of its own: only what a person added to it is news.
     !stale && !is_ours(reading, alert) && reading.state > alert.azure_state()
+}
+
+/// Whether nothing has changed in Azure since what the ledger knows last.
+fn is_known(reading: &Reading, alert: &Alert) -> bool {
+    reading.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at)
 }
 
 /// Whether the last change in Azure was ours, by the name that Azure gives us.

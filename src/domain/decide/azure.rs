@@ -129,7 +129,7 @@ pub(super) fn fired(desk: &mut Desk<'_>, connection: &ConnectionName, notificati
 }
 
 /// Never paged, because a person had taken care of it in Azure before the bridge heard of it.
-fn is_in_hand(alert: &Alert) -> bool {
+pub(super) fn is_in_hand(alert: &Alert) -> bool {
     alert.recorded == Some(Raises::InHand) && alert.azure_state() != AzureState::New
 }
 
@@ -267,7 +267,12 @@ pub(super) fn page_again(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
     let fires = desk.alert.as_ref().is_some_and(|alert| alert.condition == Condition::Fired);
     let closed = matches!(page.phase, Phase::Ended { why: Ending::ClosedByPerson | Ending::ClosedBySystem });
     let has_it = desk.pages.iter().any(|other| other.team == page.team && !other.is_ended());
-    let Some(body) = page.body.clone().filter(|_| fires && closed && !has_it) else { return Reason::TimerVoid };
+    // Closed before it fired anew; and since then on another page, which applies to this one.
+    let firing = desk.alert.as_ref().and_then(|alert| alert.fired_at.zip(alert.closed_at));
+    let closed_since = firing.is_some_and(|(fired_at, at)| page.closed_at < Some(fired_at) && at > fired_at);
+    let Some(body) = page.body.clone().filter(|_| fires && closed && !has_it && !closed_since) else {
+        return Reason::TimerVoid;
+    };
     let number = desk.pages.iter().map(|page| page.number).max().unwrap_or(0).saturating_add(1);
     let new = ExternalId::of(&page.alert, number);
     let span = desk.now.since(page.closed_at.unwrap_or(page.created_at));

@@ -22,6 +22,14 @@ use crate::domain::timestamp::Timestamp;
 pub(super) fn polled(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> Reason {
     let notification = &polled.notification;
     match polled.found {
+        // Taken in hand since it was read.
+        Found::Fired(raises)
+            if raises.pages()
+                && desk.alert.as_ref().is_some_and(azure::is_in_hand)
+                && is_known(desk, polled.modified_at) =>
+        {
+            Reason::Stale
+        }
         Found::Fired(raises) if raises.pages() => {
             // Recorded when a person had it in hand, and free again now.
             if let Some(alert) = desk.alert.as_mut().filter(|alert| alert.recorded.is_some()) {
@@ -49,6 +57,12 @@ pub(super) fn polled(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &
     }
 }
 
+/// Whether the ledger knows of that change in Azure, or of a later one.
+fn is_known(desk: &Desk<'_>, modified_at: Option<Timestamp>) -> bool {
+    let known = desk.alert.as_ref().and_then(|alert| alert.azure_modified_at);
+    modified_at.zip(known).is_some_and(|(at, known)| at <= known)
+}
+
 /// Keeps the alert in the ledger, and wakes nobody.
 fn recorded(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled, raises: Raises) -> Reason {
     let notification = &polled.notification;
@@ -63,6 +77,8 @@ fn recorded(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled, r
             return Reason::Repeat;
         }
     }
+    // What was decided for an earlier firing is nothing for this one.
+    withdraw_unsent_changes(desk, key, |_| true);
     desk.alert = Some(Alert {
         azure: Ledger { seen: Some(polled.state), wanted: None },
         azure_modified_at: polled.modified_at,
@@ -76,7 +92,8 @@ fn recorded(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled, r
 fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> Reason {
     let Some(alert) = desk.alert.clone() else { return Reason::NoConsequence };
     let key = polled.notification.id.key().clone();
-    if polled.modified_at.is_some_and(|at| Some(at) <= alert.azure_modified_at) {
+    // Known already, or done to an earlier firing.
+    if is_known(desk, polled.modified_at) || polled.modified_at.is_some_and(|at| Some(at) < alert.fired_at) {
         return Reason::Stale;
     }
     let ours = polled.modified_by.is_some() && polled.modified_by == alert.azure_by;
@@ -192,7 +209,8 @@ fn take_over(
     match state {
         AzureState::Closed => {
             let key = alert.key.clone();
-            withdraw_unsent_changes(desk, &key);
+            // A close in the portal is not undone by what was decided before it.
+            withdraw_unsent_changes(desk, &key, |state| state != AzureState::Closed);
             end_all_pages(desk);
             Reason::ClosedInAzure
         }
@@ -212,13 +230,12 @@ fn take_over(
     }
 }
 
-/// A close in the portal is not undone by what was decided before it.
-fn withdraw_unsent_changes(desk: &mut Desk<'_>, key: &AlertKey) {
+fn withdraw_unsent_changes(desk: &mut Desk<'_>, key: &AlertKey, which: impl Fn(AzureState) -> bool) {
     let known = desk.known;
     for open in &known.open {
         if let Call::ChangeState { target, state, .. } = &open.call
             && target.key == *key
-            && *state != AzureState::Closed
+            && which(*state)
             && !open.leased
         {
             desk.finish(open.id, Finished::Superseded);

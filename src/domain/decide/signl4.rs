@@ -269,7 +269,11 @@ fn reopened(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reas
 /// It looks at where the pages stand and not at what came last, so that the order in which events are heard is no matter.
 fn follow_people(desk: &mut Desk<'_>, words: String, news: bool) {
     let live = || desk.pages.iter().filter(|page| !page.is_ended());
-    let closes = |page: &Page| page.closed_by.is_some() && page.policy.close_in_azure != CloseInAzure::Never;
+    // Not what was closed before the alert fired anew.
+    let fired_at = desk.alert.as_ref().and_then(|alert| alert.fired_at);
+    let is_of_this = |page: &Page| page.closed_at.is_none_or(|at| Some(at) >= fired_at);
+    let closes =
+        |page: &Page| page.closed_by.is_some() && page.policy.close_in_azure != CloseInAzure::Never && is_of_this(page);
     let state = if live().any(|page| page.signl4.settled() == Some(PageState::Acknowledged)) {
         Some(AzureState::Acknowledged)
     } else if live().next().is_some() {

@@ -1,6 +1,7 @@
 //! The sync table, row by row, on a world in memory: rows, a clock, and sides that take what they are sent.
 
 mod alerts;
+mod firings;
 mod people;
 mod policies;
 mod portal;

@@ -76,12 +76,17 @@ impl Rest<'_> {
         self.pages.iter().filter_map(|shown| self.view(shown)).collect()
     }
 
-    /// A person closed it last, and nobody had opened it again on the other side meanwhile.
+    /// A person closed it last, nobody had opened it again on the other side meanwhile, and no route pages it again.
     fn is_closed_last(&self) -> bool {
-        self.azure.last.is_some_and(|last| match last.act {
-            Act::Phone { does, .. } => does == Happened::Closed && !self.azure.reopened.in_portal,
-            Act::Portal { state, .. } => state == AzureState::Closed && !self.azure.reopened.on_phone,
-        })
+        !self.is_paged_again()
+            && self.azure.last.is_some_and(|last| match last.act {
+                Act::Phone { does, .. } => does == Happened::Closed && !self.azure.reopened.in_portal,
+                Act::Portal { state, .. } => state == AzureState::Closed && !self.azure.reopened.on_phone,
+            })
+    }
+
+    fn is_paged_again(&self) -> bool {
+        self.pages.iter().any(|shown| shown.page.policy.page_again.is_some())
     }
 
     /// Ended for a reason that says nothing of the alert's state in Azure.
@@ -171,10 +176,11 @@ impl Rest<'_> {
         }
         let (state, views) = (self.azure.state, self.views());
         let never = |shown: &Shown<'_>| shown.page.policy.close_in_azure == CloseInAzure::Never;
-        let again = |shown: &Shown<'_>| shown.page.policy.page_again.is_some();
         let stands = match last.act {
-            Act::Phone { does: Happened::Closed, .. }
-                if self.pages.iter().any(|shown| never(shown) || again(shown)) =>
+            // Their routes say otherwise.
+            Act::Phone { does: Happened::Closed, .. } if self.pages.iter().any(never) => true,
+            Act::Phone { does: Happened::Closed, .. } | Act::Portal { state: AzureState::Closed, .. }
+                if self.is_paged_again() =>
             {
                 true
             }

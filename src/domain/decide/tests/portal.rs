@@ -4,10 +4,10 @@ use super::*;
 use crate::domain::reading::{Facts, Found, Gap, News, PollRaises, Polled, Raises, Reading, Standing, news};
 use crate::domain::route::OnReopened;
 
-const ANNA: &str = "anna@example.com";
+pub(super) const ANNA: &str = "anna@example.com";
 
 impl World {
-    fn polled(&mut self, found: Found, state: AzureState, modified: i64, by: &str) -> Reason {
+    pub(super) fn polled(&mut self, found: Found, state: AzureState, modified: i64, by: &str) -> Reason {
         let condition = if found == Found::Resolved { Condition::Resolved } else { Condition::Fired };
         let polled = Polled {
             found,
@@ -19,7 +19,7 @@ impl World {
         self.hear(EventKind::Polled { connection: contoso(), polled: Box::new(polled) })
     }
 
-    fn portal(&mut self, state: AzureState, modified: i64) -> Reason {
+    pub(super) fn portal(&mut self, state: AzureState, modified: i64) -> Reason {
         self.polled(Found::State, state, modified, ANNA)
     }
 }
@@ -181,7 +181,7 @@ fn a_closed_alert_set_back_to_new_pages_anew_unless_it_is_resolved() {
     }
 }
 
-fn reading(condition: Condition, state: AzureState) -> Reading {
+pub(super) fn reading(condition: Condition, state: AzureState) -> Reading {
     Reading {
         notification: notification(condition, 0),
         rules: vec!["sub/rule".to_owned()],
@@ -321,7 +321,7 @@ fn the_list_and_the_webhook_mean_one_firing_though_they_name_it_differently() {
     }
 }
 
-fn facts(heard: bool, gaps: &[Gap]) -> Facts<'_> {
+pub(super) fn facts(heard: bool, gaps: &[Gap]) -> Facts<'_> {
     Facts { now: at(600), raises: PollRaises::Auto, has_webhook: true, heard, gaps, trouble: None, earliest: None }
 }
 
@@ -531,38 +531,16 @@ fn an_acknowledgement_whose_answer_was_lost_and_that_a_poll_shows_leaves_nobody_
 }
 
 #[test]
-fn our_own_close_of_an_earlier_firing_is_no_hand_that_takes_the_next() {
-    let mut world = World::one_team().paged();
-    let alert = world.known.alert.as_mut().unwrap();
-    alert.azure_by = Some("our own id".to_owned());
-    let standing = Standing { alert: alert.clone(), paged: true };
-    let facts = Facts {
-        now: at(600),
-        raises: PollRaises::Auto,
-        has_webhook: true,
-        heard: true,
-        gaps: &[],
-        trouble: None,
-        earliest: None,
-    };
-    let by = |by: &str| Reading {
-        notification: notification(Condition::Fired, 90),
-        modified_by: Some(by.to_owned()),
-        ..reading(Condition::Fired, AzureState::Closed)
-    };
-    let fired = |raises| News::Found(vec![Found::Fired(raises)]);
-    assert_eq!(news(&by("our own id"), Some(&standing), &facts), fired(Raises::WebhookMissing));
-    assert_eq!(news(&by(ANNA), Some(&standing), &facts), fired(Raises::InHand));
-}
-
-#[test]
-fn our_own_close_of_an_earlier_firing_closes_no_page_of_the_next() {
-    let mut world = World::one_team().paged();
-    world.signl4(1, Happened::Closed, Some("Jane Doe"), 5);
-    world.begin(CallKind::ChangeState);
-    world.resolved(0);
-    assert_eq!(world.fired(100), Reason::Raised);
-    // It has arrived after the new firing, and its answer has not.
-    assert_eq!(world.portal(AzureState::Closed, 101), Reason::Stale);
-    assert!(world.owed().contains(&"raise ops".to_owned()), "{:?}", world.owed());
+fn what_was_read_before_it_was_taken_in_hand_frees_nothing() {
+    let mut world = World::one_team();
+    world.polled(Found::Fired(Raises::InHand), AzureState::Acknowledged, 5, ANNA);
+    let standing = Standing { alert: world.known.alert.clone().unwrap(), paged: false };
+    let facts = facts(true, &[]);
+    let reading = |modified| Reading { modified_at: Some(at(modified)), ..reading(Condition::Fired, AzureState::New) };
+    let found = Found::Fired(Raises::WebhookMissing);
+    assert_eq!(news(&reading(4), Some(&standing), &facts), News::Found(Vec::new()));
+    assert_eq!(world.polled(found, AzureState::New, 4, ANNA), Reason::Stale);
+    assert_eq!(news(&reading(9), Some(&standing), &facts), News::Found(vec![found]));
+    assert_eq!(world.polled(found, AzureState::New, 9, ANNA), Reason::Raised);
+    assert_eq!(world.polled(found, AzureState::New, 9, ANNA), Reason::Repeat);
 }

@@ -1,0 +1,92 @@
+//! An alert that fires anew: what was done to an earlier firing is nothing for this one.
+
+use super::portal::{ANNA, facts, reading};
+use super::*;
+use crate::domain::reading::{Found, News, Polled, Raises, Reading, Standing, news};
+
+impl World {
+    /// A poll finds a second firing that Anna has acknowledged before it was read.
+    fn polled_in_hand_anew(&mut self) {
+        let polled = Polled {
+            found: Found::Fired(Raises::InHand),
+            notification: notification(Condition::Fired, 120),
+            state: AzureState::Acknowledged,
+            modified_at: Some(at(130)),
+            modified_by: Some(ANNA.to_owned()),
+        };
+        let reason = self.hear(EventKind::Polled { connection: contoso(), polled: Box::new(polled) });
+        assert_eq!(reason, Reason::RecordedByPoll);
+    }
+}
+
+#[test]
+fn our_own_close_of_an_earlier_firing_is_no_hand_that_takes_the_next() {
+    let mut world = World::one_team().paged();
+    let alert = world.known.alert.as_mut().unwrap();
+    alert.azure_by = Some("our own id".to_owned());
+    let standing = Standing { alert: alert.clone(), paged: true };
+    let facts = facts(true, &[]);
+    let by = |by: &str| Reading {
+        notification: notification(Condition::Fired, 90),
+        modified_by: Some(by.to_owned()),
+        ..reading(Condition::Fired, AzureState::Closed)
+    };
+    let fired = |raises| News::Found(vec![Found::Fired(raises)]);
+    assert_eq!(news(&by("our own id"), Some(&standing), &facts), fired(Raises::WebhookMissing));
+    assert_eq!(news(&by(ANNA), Some(&standing), &facts), fired(Raises::InHand));
+}
+
+#[test]
+fn our_own_close_of_an_earlier_firing_closes_no_page_of_the_next() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.resolved(0);
+    assert_eq!(world.fired(100), Reason::Raised);
+    // It has arrived after the new firing, and its answer has not.
+    assert_eq!(world.portal(AzureState::Closed, 101), Reason::Stale);
+    assert!(world.owed().contains(&"raise ops".to_owned()), "{:?}", world.owed());
+}
+
+#[test]
+fn what_was_done_to_an_earlier_firing_is_not_done_to_the_next() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.deliver();
+    world.fired(100);
+    world.deliver();
+    assert_eq!(world.portal(AzureState::Acknowledged, 50), Reason::Stale);
+    assert_eq!(world.portal(AzureState::Acknowledged, 110), Reason::AcknowledgedInAzure);
+}
+
+#[test]
+fn what_was_decided_for_an_earlier_firing_does_not_reach_one_that_is_in_hand() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.deliver();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 61);
+    assert_eq!(world.owed(), ["Closed: Closed by Jane Doe in SIGNL4"]);
+    world.polled_in_hand_anew();
+    assert_eq!(world.owed(), [""; 0]);
+}
+
+#[test]
+fn a_close_of_an_earlier_firing_closes_none_that_is_in_hand() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.deliver();
+    world.polled_in_hand_anew();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 50);
+    assert_eq!(world.owed(), ["comment: Closed by Jane Doe in SIGNL4"]);
+}
+
+#[test]
+fn who_closes_a_page_of_a_firing_closes_what_an_older_close_would_have_paged_again() {
+    let two = vec![route("all", "ops", Policy::default()), route("too", "dba", Policy::default())];
+    let mut world = World::new(rules(two)).paged();
+    world.fired(100);
+    world.signl4(2, Happened::Closed, Some("Jane Doe"), 90);
+    let (page, _) = world.timers.last().cloned().expect("nobody there knows of the new firing");
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 110);
+    assert_eq!(world.hear(EventKind::Timer { page, timer: TimerKind::PageAgain }), Reason::TimerVoid);
+}
