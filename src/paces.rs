@@ -107,7 +107,7 @@ impl Paces {
         self.with(destination, Ok(u32::MAX), |paced| paced.pace.room(cost, now))
     }
 
-    /// Pays for an attempt that begins now; every payment is followed by `ended`. If there is not enough left, says when
+    /// Pays for an attempt that begins now; every payment is followed by `ended` or `not_begun`. If there is not enough left, says when
     /// there will be.
     pub fn take(&self, destination: &Destination, cost: Cost, now: Timestamp) -> Result<(), Timestamp> {
         self.with(destination, Ok(()), |paced| {
@@ -125,6 +125,11 @@ impl Paces {
     /// An attempt that was paid for has ended.
     pub fn ended(&self, destination: &Destination, cost: Cost, now: Timestamp) {
         self.with(destination, (), |paced| paced.pace.ended(cost, now));
+    }
+
+    /// An attempt that was paid for is not made.
+    pub fn not_begun(&self, destination: &Destination, cost: Cost, now: Timestamp) {
+        self.with(destination, (), |paced| paced.pace.not_begun(cost, now));
     }
 
     /// Pays for one look into a subscription or by SIGNL4's REST API, as polling makes them; else says when to come again.

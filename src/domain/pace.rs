@@ -183,6 +183,16 @@ impl Pace {
         }
     }
 
+    /// The attempt that paid this is not made.
+    pub fn not_begun(&mut self, cost: Cost, now: Timestamp) {
+        for (counts, limit) in &mut self.limits {
+            match limit {
+                Limit::Window(window) => window.not_begun(counts.of(cost)),
+                Limit::Bucket(bucket) => bucket.pay_back(counts.of(cost), now),
+            }
+        }
+    }
+
     /// Calls that were made before this was there to be asked.
     pub fn remember(&mut self, cost: Cost, at: Timestamp) {
         for (counts, limit) in &mut self.limits {

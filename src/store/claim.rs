@@ -36,7 +36,7 @@ pub(super) fn claim(
     let done = gather(connection, holds, slots, limit, now, &mut claimed);
     if let Err(error) = done {
         for delivery in &claimed.deliveries {
-            slots.give_back(&Place::of(delivery), now);
+            slots.take_back(&Place::of(delivery), now);
         }
         return Err(error);
     }

@@ -141,10 +141,19 @@ impl Slots {
         Ok(())
     }
 
-    /// Gives a slot back; every taken slot is given back once.
+    /// Gives a slot back; every taken slot is given back once, by this or by `take_back`.
     pub fn give_back(&self, place: &Place, now: Timestamp) {
-        let Place { destination, cost } = place;
-        self.paces.ended(destination, *cost, now);
+        self.paces.ended(&place.destination, place.cost, now);
+        self.free(&place.destination);
+    }
+
+    /// Takes a slot back from an attempt that did not begin, and returns what was paid for it.
+    pub(super) fn take_back(&self, place: &Place, now: Timestamp) {
+        self.paces.not_begun(&place.destination, place.cost, now);
+        self.free(&place.destination);
+    }
+
+    fn free(&self, destination: &Destination) {
         let mut taken = self.lock();
         let side = taken.side(destination);
         *side = side.saturating_sub(1);

@@ -2,6 +2,7 @@
 //! with the one command or row that has it.
 
 mod holding;
+mod plans;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,6 +55,10 @@ impl Bench {
     }
 
     async fn hear(&self, team: &str, why: &'static str) -> Receipt {
+        self.try_hear(team, why).await.unwrap()
+    }
+
+    async fn try_hear(&self, team: &str, why: &'static str) -> Result<Receipt, StoreError> {
         let team = TeamName::parse(team).unwrap();
         let incoming = Incoming {
             kind: EventKind::Ignored { team, why },
@@ -62,7 +67,7 @@ impl Bench {
             body: Bytes::from_static(b"body"),
             headers: BTreeMap::new(),
         };
-        self.store.intake(incoming).await.unwrap()
+        self.store.intake(incoming).await
     }
 
     async fn claim(&self) -> Vec<Delivery> {

@@ -151,7 +151,7 @@ impl Writer {
             let handed = std::mem::take(&mut self.handed);
             if let Err(lost) = self.leased_out.send(handed) {
                 for delivery in &lost.0 {
-                    self.slots.give_back(&Place::of(delivery), self.clock.now());
+                    self.slots.take_back(&Place::of(delivery), self.clock.now());
                 }
             }
         }
@@ -248,7 +248,7 @@ impl Writer {
     /// Deliveries that were to be handed over and are not: their slots are free again.
     pub(super) fn take_back(&mut self, from: usize) {
         for delivery in self.handed.drain(from..) {
-            self.slots.give_back(&Place::of(&delivery), self.clock.now());
+            self.slots.take_back(&Place::of(&delivery), self.clock.now());
         }
     }
 
@@ -256,7 +256,7 @@ impl Writer {
     fn give_back(&self, done: &Done) {
         if let Done::Claim(Ok(claim)) = done {
             for delivery in &claim.deliveries {
-                self.slots.give_back(&Place::of(delivery), self.clock.now());
+                self.slots.take_back(&Place::of(delivery), self.clock.now());
             }
         }
     }

@@ -39,6 +39,11 @@ impl Bucket {
         self.level = self.level.saturating_sub(u64::from(number).saturating_mul(CALL));
     }
 
+    pub(super) fn pay_back(&mut self, number: u32, now: Timestamp) {
+        self.fill(now);
+        self.level = self.level.saturating_add(u64::from(number).saturating_mul(CALL)).min(self.full());
+    }
+
     /// The other side's bucket has `left`: ours never has more. It can only be emptied by that, and fills up as ever.
     pub(super) fn told(&mut self, left: u32, now: Timestamp) {
         self.fill(now);

@@ -39,6 +39,22 @@ fn a_burst_is_the_documented_limit_and_comes_back_a_window_after_its_end() {
 }
 
 #[test]
+fn what_is_not_begun_after_all_is_free_again() {
+    for (mut pace, cost, most) in
+        [(Pace::signl4(Events::default()), EVENT, 150), (Pace::azure(), Cost { reads: 1, writes: 1 }, 150)]
+    {
+        assert_eq!(take_all(&mut pace, cost, at(0)), most);
+        pace.not_begun(cost, at(0));
+        assert_eq!(take_all(&mut pace, cost, at(0)), 1);
+    }
+    let mut pace = Pace::signl4(Events::default());
+    pace.told_of_events(told(2, at(10_000)), at(0));
+    assert_eq!(take_all(&mut pace, EVENT, at(0)), 2);
+    pace.not_begun(EVENT, at(0));
+    assert_eq!(take_all(&mut pace, EVENT, at(0)), 1, "SIGNL4 has not heard of it");
+}
+
+#[test]
 fn the_minute_has_its_own_limit() {
     let mut pace = Pace::signl4(Events { per_15s: 150, per_minute: 300 });
     for round in [0, 15_000] {

@@ -67,6 +67,13 @@ impl Window {
         }
     }
 
+    pub(super) fn not_begun(&mut self, number: u32) {
+        self.under_way = self.under_way.saturating_sub(number);
+        if let Some(told) = &mut self.told {
+            told.left = told.left.saturating_add(number);
+        }
+    }
+
     pub(super) fn end(&mut self, number: u32, now: Timestamp) {
         let number = number.min(self.under_way);
         self.under_way = self.under_way.saturating_sub(number);

@@ -283,3 +283,19 @@ async fn a_restart_is_no_way_around_the_pace() {
     clock.advance(Duration::from_secs(14));
     assert_eq!(opened.store.claim(100).await.unwrap().deliveries.len(), 1, "the one of before");
 }
+
+/// What fails is tried once more, apart from what came with it.
+#[tokio::test]
+async fn a_delivery_that_could_not_be_stored_has_cost_nothing_of_the_pace() {
+    let mut bench = Bench::with(Slots::new(64, 64).paced(paced(3)));
+    bench.prove("ops").await;
+    let other = rusqlite::Connection::open(bench.folder.path().join("bridge.db")).unwrap();
+    let planted = "CREATE TRIGGER fails BEFORE INSERT ON delivery BEGIN SELECT raise(ABORT, 'planted'); END";
+    other.execute_batch(planted).unwrap();
+    assert!(bench.try_hear("ops", "").await.is_err());
+    other.execute_batch("DROP TRIGGER fails").unwrap();
+    for _ in 0..3 {
+        bench.hear("ops", "").await;
+    }
+    assert_eq!(bench.handed().len(), 2, "three less the one that went before");
+}
