@@ -429,6 +429,7 @@ impl<'a> Desk<'a> {
         let landed_later = before.azure_modified_at.zip(alert.fired_at).is_some_and(|(at, fired)| at > fired);
         let mut takes_back = landed_later && before.azure.seen != Some(AzureState::New);
         alert.unsaid.clone_from(&before.unsaid);
+        alert.azure_by.clone_from(&before.azure_by);
         alert.azure_modified_at = alert.azure_modified_at.max(before.azure_modified_at);
         for open in &self.known.open {
             let Call::ChangeState { comment, target: of, state, .. } = &open.call else { continue };

@@ -105,8 +105,13 @@ fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> R
     // What is on its way comes later than what was read, unless it could open again what a person has closed. Should it
     // have been there before, the next poll tells this once more.
     let is_arriving = is_arriving(desk, &key, state);
-    let is_earlier =
-        is_changing(desk, &key) && (state != AzureState::Closed || is_arriving) && !ours && state != before;
+    // What we did to an earlier firing may have arrived after this one began, and is being taken back; of whom Azure calls
+    // by our name nothing is known yet.
+    let may_be_ours = alert.azure.seen.is_none() && alert.azure_by.is_none();
+    let is_earlier = is_changing(desk, &key)
+        && (state != AzureState::Closed || is_arriving || may_be_ours)
+        && !ours
+        && state != before;
     if let Some(alert) = desk.alert.as_mut().filter(|_| own) {
         alert.azure.seen = Some(state);
         if !is_earlier {

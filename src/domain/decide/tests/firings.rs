@@ -49,6 +49,19 @@ fn our_own_close_of_an_earlier_firing_closes_no_page_of_the_next() {
 }
 
 #[test]
+fn our_own_close_of_an_earlier_firing_whose_answer_was_lost_closes_no_page_of_the_next() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.resolved(0);
+    world.end(CallKind::ChangeState, &Outcome::Unknown, Next::Again { due: at(60) });
+    assert_eq!(world.fired(100), Reason::Raised);
+    assert!(world.owed().iter().any(|owed| owed.starts_with("New")), "it is taken back: {:?}", world.owed());
+    assert_eq!(world.portal(AzureState::Closed, 101), Reason::Stale, "by a name that nobody here knows");
+    assert!(world.owed().contains(&"raise ops".to_owned()), "{:?}", world.owed());
+}
+
+#[test]
 fn what_was_done_to_an_earlier_firing_is_not_done_to_the_next() {
     let mut world = World::one_team().paged();
     world.resolved(0);
