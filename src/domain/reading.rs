@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::delivery::AzureState;
+use super::delivery::{AzureState, Call};
 use super::event::{Condition, Notification};
-use super::page::Alert;
+use super::page::{Alert, OpenDelivery};
 use super::timestamp::Timestamp;
 
 /// An alert as a list of Azure's shows it.
@@ -163,6 +163,20 @@ pub struct Standing {
     pub alert: Alert,
     /// It has or had a page.
     pub paged: bool,
+    /// What a call of ours, of whose fate nothing is known yet, may have brought about in Azure.
+    pub arriving: Option<AzureState>,
+}
+
+impl Standing {
+    /// `open`: what is owed to Azure for the alert.
+    pub fn new(alert: Alert, paged: bool, open: &[OpenDelivery]) -> Self {
+        let arriving =
+            open.iter().rev().filter(|open| open.leased || open.uncertain).find_map(|open| match &open.call {
+                Call::ChangeState { target, state, .. } if target.key == alert.key => Some(*state),
+                _ => None,
+            });
+        Self { alert, paged, arriving }
+    }
 }
 
 /// What decides whether an unknown alert may wake somebody.
@@ -214,7 +228,8 @@ pub fn news(reading: &Reading, standing: Option<&Standing>, facts: &Facts<'_>) -
     let fires = notification.condition == Condition::Fired;
     if own && fires && fires_later(notification, alert) {
         // What we did to an earlier firing and arrived after the new one began is nobody's hand.
-        let state = if is_ours(reading, alert) { AzureState::New } else { reading.state };
+        let ours = is_ours(reading, alert) || standing.arriving == Some(reading.state);
+        let state = if ours { AzureState::New } else { reading.state };
         return unknown(&Reading { state, ..reading.clone() }, facts);
     }
     if own && fires && is_judged_again(reading, alert, facts) {

@@ -147,7 +147,8 @@ pub(super) fn standings(
         };
         if let Some(alert) = alert {
             let paged = paged.exists([numbers::of_alert(connection, &alert.key)?])?;
-            found.insert(key.clone(), Standing { alert, paged });
+            let open = rows::open_in_azure(connection, &alert.key)?;
+            found.insert(key.clone(), Standing::new(alert, paged, &open));
         }
     }
     Ok(found)

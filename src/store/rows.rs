@@ -117,6 +117,11 @@ fn signl4_lane(page: &ExternalId) -> String {
     format!("signl4 {page}")
 }
 
+/// What is owed to Azure for an alert.
+pub(super) fn open_in_azure(connection: &Connection, key: &AlertKey) -> Result<Vec<OpenDelivery>, StoreError> {
+    open_of_lane(connection, &azure_lane(key))
+}
+
 fn open_of_lane(connection: &Connection, lane: &str) -> Result<Vec<OpenDelivery>, StoreError> {
     let rows = connection
         .prepare_cached(

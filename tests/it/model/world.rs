@@ -190,9 +190,8 @@ impl World {
     /// What the store says of the alert that a poll has read.
     fn standing(&self, mail: &Mail) -> Option<Standing> {
         let key = invariants::key(mail.alert()?);
-        let alert = self.rows.alerts.get(self.rows.home(&key))?.clone();
-        let paged = self.rows.pages_of(&alert.key).next().is_some();
-        Some(Standing { alert, paged })
+        let standings = self.process().store.standings(vec![key.clone()]);
+        self.runtime.block_on(standings).unwrap().remove(&key)
     }
 
     fn store(&mut self, mail: &Mail, kind: &EventKind) -> Checked {

@@ -24,7 +24,7 @@ fn our_own_close_of_an_earlier_firing_is_no_hand_that_takes_the_next() {
     let mut world = World::one_team().paged();
     let alert = world.known.alert.as_mut().unwrap();
     alert.azure_by = Some("our own id".to_owned());
-    let standing = Standing { alert: alert.clone(), paged: true };
+    let standing = Standing::new(alert.clone(), true, &[]);
     let facts = facts(true, &[]);
     let by = |by: &str| Reading {
         notification: notification(Condition::Fired, 90),
@@ -59,6 +59,27 @@ fn our_own_close_of_an_earlier_firing_whose_answer_was_lost_closes_no_page_of_th
     assert!(world.owed().iter().any(|owed| owed.starts_with("New")), "it is taken back: {:?}", world.owed());
     assert_eq!(world.portal(AzureState::Closed, 101), Reason::Stale, "by a name that nobody here knows");
     assert!(world.owed().contains(&"raise ops".to_owned()), "{:?}", world.owed());
+}
+
+#[test]
+fn our_own_acknowledgement_of_an_earlier_firing_whose_answer_was_lost_takes_no_later_one_in_hand() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.resolved(0);
+    let standing = |world: &World| Standing::new(world.known.alert.clone().unwrap(), true, &world.known.open);
+    let anew = Reading {
+        notification: notification(Condition::Fired, 90),
+        ..reading(Condition::Fired, AzureState::Acknowledged)
+    };
+    let paged = News::Found(vec![Found::Fired(Raises::WebhookMissing)]);
+    assert_eq!(news(&anew, Some(&standing(&world)), &facts(true, &[])), paged, "under way");
+    world.end(CallKind::ChangeState, &Outcome::Unknown, Next::Again { due: at(60) });
+    assert_eq!(news(&anew, Some(&standing(&world)), &facts(true, &[])), paged, "nobody knows");
+    world.begin(CallKind::ChangeState);
+    world.end(CallKind::ChangeState, &Outcome::Accepted, Next::Done);
+    let in_hand = News::Found(vec![Found::Fired(Raises::InHand)]);
+    assert_eq!(news(&anew, Some(&standing(&world)), &facts(true, &[])), in_hand, "it was there before");
 }
 
 #[test]

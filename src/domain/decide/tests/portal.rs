@@ -238,7 +238,7 @@ fn what_was_recorded_is_somebodys_page_once_a_gap_is_known_that_holds_it() {
     for raises in [Raises::RuleUnheard, Raises::BeforeLookBack, Raises::Suppressed, Raises::NotWanted] {
         let mut world = World::one_team();
         world.polled(Found::Fired(raises), AzureState::New, 0, "System");
-        let standing = Standing { alert: world.known.alert.clone().unwrap(), paged: false };
+        let standing = Standing::new(world.known.alert.clone().unwrap(), false, &[]);
         for heard in [false, true] {
             assert_eq!(
                 news(&new, Some(&standing), &facts(heard, &[])),
@@ -267,7 +267,7 @@ fn an_alert_in_hand_that_is_free_again_is_told_once_where_its_rule_wakes_nobody(
     for none in [false, true] {
         let facts = Facts { raises: if none { PollRaises::None } else { PollRaises::Auto }, ..facts(false, &[]) };
         let mut world = World { known: world.known.clone(), ..World::one_team() };
-        let standing = |world: &World| Standing { alert: world.known.alert.clone().unwrap(), paged: false };
+        let standing = |world: &World| Standing::new(world.known.alert.clone().unwrap(), false, &[]);
         assert_eq!(news(&new, Some(&standing(&world)), &facts), News::Found(vec![Found::State]));
         assert_eq!(world.portal(AzureState::New, 9), Reason::ReopenedInAzure);
         assert_eq!(world.owed(), [""; 0]);
@@ -329,7 +329,7 @@ pub(super) fn facts(heard: bool, gaps: &[Gap]) -> Facts<'_> {
 fn nothing_is_news_that_the_ledger_knows() {
     let mut world = World::one_team().paged();
     let facts = facts(true, &[]);
-    let standing = |world: &World| Standing { alert: world.known.alert.clone().unwrap(), paged: true };
+    let standing = |world: &World| Standing::new(world.known.alert.clone().unwrap(), true, &[]);
     let nothing = News::Found(Vec::new());
     let new = reading(Condition::Fired, AzureState::New);
     assert_eq!(news(&new, Some(&standing(&world)), &facts), nothing);
@@ -534,7 +534,7 @@ fn an_acknowledgement_whose_answer_was_lost_and_that_a_poll_shows_leaves_nobody_
 fn what_was_read_before_it_was_taken_in_hand_frees_nothing() {
     let mut world = World::one_team();
     world.polled(Found::Fired(Raises::InHand), AzureState::Acknowledged, 5, ANNA);
-    let standing = Standing { alert: world.known.alert.clone().unwrap(), paged: false };
+    let standing = Standing::new(world.known.alert.clone().unwrap(), false, &[]);
     let facts = facts(true, &[]);
     let reading = |modified| Reading { modified_at: Some(at(modified)), ..reading(Condition::Fired, AzureState::New) };
     let found = Found::Fired(Raises::WebhookMissing);

@@ -247,7 +247,8 @@ impl State {
     }
 
     fn events(&self, mail: &Mail) -> Vec<EventKind> {
-        let standing = self.known.alert.clone().map(|alert| Standing { alert, paged: !self.known.pages.is_empty() });
+        let standing =
+            self.known.alert.clone().map(|alert| Standing::new(alert, !self.known.pages.is_empty(), &self.known.open));
         mail.heard(standing.as_ref(), self.services.now().plus(LATER)).unwrap_or_default()
     }
 
