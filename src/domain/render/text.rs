@@ -6,7 +6,8 @@ use crate::domain::timestamp::Timestamp;
 /// not fit is left out whole.
 pub(super) fn clip(text: &str, chars: usize) -> String {
     let text = text.trim();
-    if text.chars().count() <= chars {
+    // No text has more characters than bytes.
+    if text.len() <= chars || text.chars().count() <= chars {
         return text.to_owned();
     }
     let kept: String = text.chars().take(chars.saturating_sub(1)).collect();
@@ -54,10 +55,21 @@ fn is_hidden(c: char) -> bool {
 
 /// Runs of blanks and hidden characters as one blank.
 pub(super) fn one_line(text: &str) -> String {
+    if is_one_line(text) {
+        return text.to_owned();
+    }
     text.split(|c: char| c.is_whitespace() || is_hidden(c))
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// As most texts are, without looking at each character's kind.
+fn is_one_line(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+        && !text.starts_with(' ')
+        && !text.ends_with(' ')
+        && !text.contains("  ")
 }
 
 /// A time in a fact's value, as people read it; other text as it is.
@@ -103,6 +115,9 @@ pub(super) fn is_web_address(text: &str) -> bool {
 /// Lines without hidden characters, joined.
 pub(super) fn lines(lines: &[String]) -> String {
     let joined = lines.join("\n");
+    if joined.bytes().all(|byte| matches!(byte, b' ' | b'\n') || byte.is_ascii_graphic()) {
+        return joined;
+    }
     joined.chars().filter(|c| !is_hidden(*c) || *c == '\n').collect()
 }
 
@@ -280,6 +295,9 @@ mod tests {
     #[test]
     fn hidden_characters_go() {
         assert_eq!(one_line("vm\u{202e}gnp\r\n\tname\u{0}"), "vm gnp name");
+        for text in ["vm name", " vm name", "vm name ", "vm  name", "vm\tname", "vm\u{a0}name"] {
+            assert_eq!(one_line(text), "vm name", "{text:?}");
+        }
     }
 
     #[test]
