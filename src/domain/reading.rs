@@ -170,11 +170,15 @@ pub struct Standing {
 impl Standing {
     /// `open`: what is owed to Azure for the alert.
     pub fn new(alert: Alert, paged: bool, open: &[OpenDelivery]) -> Self {
-        let arriving =
-            open.iter().rev().filter(|open| open.leased || open.uncertain).find_map(|open| match &open.call {
-                Call::ChangeState { target, state, .. } if target.key == alert.key => Some(*state),
-                _ => None,
-            });
+        let brings = |open: &OpenDelivery| match &open.call {
+            Call::ChangeState { target, state, .. } => (target.key == alert.key).then_some(*state),
+            Call::Raise { .. }
+            | Call::Acknowledge { .. }
+            | Call::Resolve { .. }
+            | Call::Annotate { .. }
+            | Call::Comment { .. } => None,
+        };
+        let arriving = open.iter().rev().filter(|open| open.leased || open.uncertain).find_map(brings);
         Self { alert, paged, arriving }
     }
 }
