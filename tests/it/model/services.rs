@@ -92,8 +92,8 @@ pub(super) struct Services {
     pub(super) raised: Vec<ExternalId>,
     pub(super) resolved_unraised: BTreeSet<ExternalId>,
     pub(super) mail: Vec<Mail>,
-    /// Azure has been polled.
-    pub(super) polled: bool,
+    /// Somebody polls Azure before all of its webhooks have arrived.
+    pub(super) is_polled: bool,
 }
 
 impl Services {
@@ -126,7 +126,7 @@ impl Services {
         };
         let alert = self.azure.entry(id(number).key().clone()).or_insert_with(|| new.clone());
         // A new episode. Alerts of one matter have an id each. To a poll, firings of one id within a minute are one.
-        let is_told_apart = !self.polled || at.since(alert.fired_at) > SAME_FIRING_WITHIN;
+        let is_told_apart = !self.is_polled || at.since(alert.fired_at) > SAME_FIRING_WITHIN;
         if alert.condition == Condition::Resolved && !is_of_a_matter(number) && is_told_apart {
             *alert = AzureAlert { reopened: alert.reopened, ..new };
         }
