@@ -87,6 +87,13 @@ pub fn tenant_id(answer: &Answer) -> Option<String> {
     issuer.split('/').find(|segment| uuid::Uuid::try_parse(segment).is_ok()).map(str::to_lowercase)
 }
 
+/// Reads and changes that Azure's buckets still hold for the subscription, as an answer says.
+/// <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling#remaining-requests>
+pub fn buckets_left(answer: &Answer) -> (Option<u32>, Option<u32>) {
+    let left = |of: &str| answer.header(&format!("x-ms-ratelimit-remaining-subscription-{of}"))?.trim().parse().ok();
+    (left("reads"), left("writes"))
+}
+
 /// `error.code` of Azure's error body; empty if it has none.
 pub fn error_code(answer: &Answer) -> String {
     #[derive(Deserialize)]

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use reqwest::{Request, Url};
 
 use super::deliver::Azure;
-use super::inspect::error_code;
+use super::inspect::{buckets_left, error_code};
 use crate::config::Connection;
-use crate::domain::delivery::{Attempted, Outcome};
+use crate::domain::delivery::{Attempted, Destination, Outcome};
 use crate::domain::event::{Detail, Notification};
 use crate::domain::id::{ConnectionName, SubscriptionId};
 use crate::domain::reading::Reading;
@@ -167,7 +167,7 @@ impl Asking<'_> {
         aim: Aim,
         request: impl Fn(&Secret) -> Result<Request, DraftError>,
     ) -> Result<Answer, Attempted> {
-        let Azure { http, tokens, clock, .. } = self.azure;
+        let Azure { http, tokens, clock, paces, .. } = self.azure;
         let key = CredentialKey::Azure(self.name.clone());
         let mut renewed = false;
         loop {
@@ -180,6 +180,9 @@ impl Asking<'_> {
                 .send(aim, request)
                 .await
                 .map_err(|error| attempted(error.outcome(), format!("Azure {}: {error}", aim.purpose)))?;
+            let (reads, writes) = buckets_left(&answer);
+            let of = Destination::subscription(self.name, self.subscription);
+            paces.told_of_buckets(&of, reads, writes, clock.now());
             if answer.status == 401 && !renewed {
                 renewed = true;
                 tokens.forget(&key, &token);

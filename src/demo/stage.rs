@@ -22,6 +22,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::simulator::scene::{
     API_KEY, BRIDGE_USER_ID, CLIENT, CLIENT_SECRET, SUBSCRIPTION, Scene, TEAM_SECRET, TENANT,
 };
+use crate::simulator::signl4::Limits;
 
 /// The second team, and the one person in it.
 pub(super) const PAYMENTS: &str = "payments";
@@ -97,6 +98,7 @@ impl Stage {
     async fn try_set(ports: Ports, speed: f64, clock: Clock) -> Result<Self, DemoError> {
         let [azure, signl4, listen, admin_listen] = addresses(ports)?;
         let scene = Scene::start(azure, signl4, clock.clone()).await?;
+        scene.signl4.knobs(|knobs| knobs.limits = Limits::Commercial);
         scene.signl4.add_team(PAYMENTS, PAYMENTS_SECRET);
         scene.signl4.add_person(PAYMENTS, RICHARD, "richard.roe@example.com")?;
         scene.azure.webhooks().set_time_scale(whole(AZURE_FASTER * faster(speed)));

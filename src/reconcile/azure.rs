@@ -120,7 +120,7 @@ impl Reconciler {
         match ended {
             Ok(()) => {
                 self.shared.catch_ups.ended(source, sweep.begun_at, Some(sweep.tally), now);
-                tell(source, &sweep);
+                tell(source, &sweep, now);
                 sweep.unread.map_or(Stepped::Read { again: sweep.again }, Stepped::Failed)
             }
             Err(Stop::Park(until)) => {
@@ -380,6 +380,7 @@ impl Reconciler {
                 Found::Fired(raises) => {
                     if raises.pages() {
                         tally.paged += 1;
+                        tally.missing += usize::from(raises == Raises::WebhookMissing);
                         tally.oldest = notification.fired_at;
                     } else {
                         tally.recorded += 1;
@@ -462,13 +463,21 @@ fn ours(error: &crate::store::StoreError) -> Attempted {
 }
 
 /// One line for a sweep that found something.
-fn tell(source: &SourceName, sweep: &Sweep) {
-    let Tally { paged, resolved, changed, recorded, .. } = sweep.tally;
+fn tell(source: &SourceName, sweep: &Sweep, now: Timestamp) {
+    let Tally { paged, missing, resolved, changed, recorded, oldest } = sweep.tally;
     let pages = sweep.pages;
     if sweep.mark.is_none() {
         tracing::info!(source = %source, pages, paged, recorded, "read for the first time; what fired earlier is recorded and wakes nobody");
     } else if paged + resolved + changed + recorded > 0 {
         tracing::info!(source = %source, pages, paged, resolved, changed, recorded, "a poll found what no webhook had told");
+    }
+    if missing > 0 {
+        tracing::warn!(
+            source = %source,
+            missing,
+            oldest_late_seconds = oldest.map_or(0, |oldest| now.since(oldest).as_secs()),
+            "webhooks are missing: Azure could not reach this bridge, or rules have lost their action group; a poll has found their alerts, which are paged"
+        );
     }
 }
 

@@ -12,6 +12,8 @@ use crate::domain::timestamp::Timestamp;
 pub(super) struct Tally {
     /// Alerts that were paged, though no webhook had brought them.
     pub(super) paged: usize,
+    /// Those among them whose rule has called before and did not call now.
+    pub(super) missing: usize,
     pub(super) resolved: usize,
     /// Changes of state, by people on either side.
     pub(super) changed: usize,
@@ -24,6 +26,7 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn add(&mut self, other: Self) {
         self.paged += other.paged;
+        self.missing += other.missing;
         self.resolved += other.resolved;
         self.changed += other.changed;
         self.recorded += other.recorded;

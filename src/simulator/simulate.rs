@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use super::scene::{JANE, SIGNL4_TOKEN, Scene};
-use super::signl4::Habit;
+use super::signl4::{Habit, Limits};
 use crate::clock::Clock;
 
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ pub async fn simulate(
 ) -> io::Result<()> {
     let scene = Scene::start(options.azure, options.signl4, Clock::System).await?;
     scene.azure.webhooks().set_time_scale(options.time_scale);
+    scene.signl4.knobs(|knobs| knobs.limits = Limits::Commercial);
     scene.signl4.set_habit(JANE, options.habit).map_err(io::Error::other)?;
     if let Some(bridge_url) = &options.bridge_url {
         scene.connect(bridge_url);

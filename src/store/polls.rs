@@ -147,7 +147,9 @@ pub(super) fn standings(
         };
         if let Some(alert) = alert {
             let paged = paged.exists([numbers::of_alert(connection, &alert.key)?])?;
-            let open = rows::open_in_azure(connection, &alert.key)?;
+            // Nothing can be on its way where nothing was ever wanted, as with most of a long list.
+            let wanted = alert.azure.wanted.is_some();
+            let open = if wanted { rows::open_in_azure(connection, &alert.key)? } else { Vec::new() };
             found.insert(key.clone(), Standing::new(alert, paged, &open));
         }
     }

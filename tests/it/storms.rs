@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use signl4_azure_bridge::simulator::azure::{AlertSpec, AlertState, Metric};
 use signl4_azure_bridge::simulator::calls::Operation;
-use signl4_azure_bridge::simulator::faults::Fault;
+use signl4_azure_bridge::simulator::faults::{Door, Fault};
 use signl4_azure_bridge::simulator::scene::JANE;
 use signl4_azure_bridge::simulator::signl4::{Alert as Signl, AlertStatus, Scenario};
 use signl4_azure_bridge::store::{Change, Changed};
@@ -94,6 +94,52 @@ async fn a_storm_is_three_pages_and_a_digest_that_stands_for_the_rest() {
     town.scene.azure.resolve(last).unwrap();
     town.settle().await;
     assert_eq!(digest(&town).status, AlertStatus::Closed, "its last member ended");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_late_digest_says_how_late_it_is_and_asks_nothing() {
+    let town = town(URGENT).await;
+    town.scene.signl4.faults().set_door(Door::Refused).await;
+    let ids = fire(&town, 8).await;
+    for _ in 0..22 {
+        town.after(MINUTE).await;
+    }
+    town.scene.azure.take_calls();
+    town.scene.signl4.faults().set_door(Door::Open).await;
+    for _ in 0..6 {
+        town.after(MINUTE).await;
+    }
+    let page = digest(&town);
+    assert!(
+        page.title.starts_with("[delayed 2") && page.title.ends_with("5 alerts, 3 rules, worst Sev1"),
+        "{}",
+        page.title
+    );
+    assert_eq!((town.scene.signl4.alerts().len(), joined(&town, &ids).len()), (4, 5));
+    let asked = town.scene.azure.read(|state| state.calls_of(Operation::GetAlert).count());
+    assert_eq!(asked, 3, "for the pages of one alert each");
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_digest_whose_members_end_while_signl4_is_away_wakes_nobody() {
+    let town = town(URGENT).await;
+    town.scene.signl4.faults().set_door(Door::Refused).await;
+    let ids = fire(&town, 8).await;
+    for _ in 0..3 {
+        town.after(MINUTE).await;
+    }
+    for id in &ids {
+        town.scene.azure.resolve(id).unwrap();
+    }
+    town.settle().await;
+    town.scene.signl4.faults().set_door(Door::Open).await;
+    for _ in 0..6 {
+        town.after(MINUTE).await;
+    }
+    assert_eq!(town.scene.signl4.alerts().len(), 0, "neither by themselves nor together");
+    assert!(town.bridge.store.open_pages(10).await.unwrap().is_empty(), "and nothing is left");
     town.close().await;
 }
 

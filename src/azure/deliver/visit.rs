@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::super::inspect::{buckets_left, error_code};
 use super::request;
 use crate::clock::Clock;
 use crate::config::Connection;
 use crate::domain::delivery::{Attempted, AzureState, AzureTarget, Destination, Outcome};
 use crate::domain::timestamp::Timestamp;
-use crate::egress::outcome::{attempted, code};
+use crate::egress::outcome::attempted;
 use crate::egress::{Answer, Draft, Http};
 use crate::paces::Paces;
 use crate::tokens::{CredentialKey, Token, Tokens};
@@ -108,7 +109,10 @@ impl Visit<'_> {
                 .await
                 .map_err(|error| attempted(error.outcome(), format!("no token for Azure: {error}")))?;
             let answer = self.send(draft, &token).await?;
-            self.tell_pace(&answer);
+            let AzureTarget { connection, subscription, .. } = self.target;
+            let (reads, writes) = buckets_left(&answer);
+            let of = Destination::subscription(connection, subscription);
+            self.paces.told_of_buckets(&of, reads, writes, self.clock.now());
             if answer.status == 401 && !self.renewed {
                 self.renewed = true;
                 self.tokens.forget(&key, &token);
@@ -121,16 +125,6 @@ impl Visit<'_> {
             }
             return Ok(answer);
         }
-    }
-
-    /// What is left of Azure's buckets can only slow us.
-    fn tell_pace(&self, answer: &Answer) {
-        let left = |name: &str| answer.header(name)?.trim().parse::<u32>().ok();
-        let (reads, writes) =
-            (left("x-ms-ratelimit-remaining-subscription-reads"), left("x-ms-ratelimit-remaining-subscription-writes"));
-        let AzureTarget { connection, subscription, .. } = self.target;
-        let destination = Destination::subscription(connection, subscription);
-        self.paces.told_of_buckets(&destination, reads, writes, self.clock.now());
     }
 
     async fn send(&self, draft: &Draft, token: &Token) -> Result<Answer, Attempted> {
@@ -220,18 +214,4 @@ pub(super) fn modified_by(answer: &Answer) -> Option<Box<str>> {
     let value: serde_json::Value = answer.json()?;
     let by = value.pointer("/properties/essentials/lastModifiedUserName")?.as_str()?.trim();
     (!by.is_empty()).then(|| by.into())
-}
-
-/// `error.code` of Azure's error body; empty if it has none.
-fn error_code(answer: &Answer) -> String {
-    #[derive(Deserialize)]
-    struct Body {
-        error: Error,
-    }
-    #[derive(Deserialize)]
-    struct Error {
-        code: String,
-    }
-
-    answer.json::<Body>().map_or_else(String::new, |body| code(&body.error.code))
 }

@@ -142,6 +142,13 @@ impl<'a> Desk<'a> {
         self.owe(Call::Raise { team, page: page_id, body, origin: Some(Origin { since, alert }) });
     }
 
+    /// Raises a held page, which should have gone out when its time was over.
+    pub(super) fn raise_held(&mut self, id: &ExternalId) {
+        let until =
+            self.page(id).and_then(|page| if let Phase::Held { until } = page.phase { Some(until) } else { None });
+        self.raise(id, until.unwrap_or(self.now));
+    }
+
     /// Shows a page by the digest that gathers for its team; the first one opens it.
     pub(super) fn join_digest(&mut self, id: &ExternalId, gathers: Duration) {
         let Some(team) = self.page(id).map(|page| page.team.clone()) else { return };

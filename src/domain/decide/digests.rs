@@ -33,7 +33,7 @@ pub(super) fn due(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
         page.severity = gathered.worst;
         page.body = Some(raise_body(&rendered, id, gathered.service.as_deref(), gathered.scenario));
     }
-    desk.raise(id, desk.now);
+    desk.raise_held(id);
     Reason::DigestRaised
 }
 

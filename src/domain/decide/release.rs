@@ -73,8 +73,7 @@ pub(super) fn released(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
     let judged = Known { alert: desk.alert.clone(), load: std::sync::Arc::clone(&desk.known.load), ..Known::default() };
     match release(desk.rules, &page, &judged, desk.now) {
         Release::Raise => {
-            let since = if let Phase::Held { until } = page.phase { until } else { desk.now };
-            desk.raise(id, since);
+            desk.raise_held(id);
             Reason::GraceEnded
         }
         Release::Join(gathers) => {

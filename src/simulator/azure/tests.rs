@@ -20,7 +20,11 @@ fn noon() -> Timestamp {
 }
 
 async fn azure() -> Azure {
-    let azure = Azure::start(([127, 0, 0, 1], 0).into(), Clock::manual(noon())).await.unwrap();
+    azure_at(Clock::manual(noon())).await
+}
+
+async fn azure_at(clock: Clock) -> Azure {
+    let azure = Azure::start(([127, 0, 0, 1], 0).into(), clock).await.unwrap();
     azure.register_app(TENANT, CLIENT, "s3cret");
     azure.add_subscription(TENANT, SUBSCRIPTION);
     azure.assign_role(CLIENT, SUBSCRIPTION, Some(Role::Bridge));
@@ -504,4 +508,30 @@ async fn the_simulator_stops_with_its_last_handle() {
     drop(second);
     stopped.as_mut().await;
     assert!(client().get(format!("{url}/_simulator/")).send().await.is_err());
+}
+
+/// A hundred lists a minute; 250 reads at once of any kind, and 25 more each second.
+#[tokio::test]
+async fn lists_and_reads_beyond_their_limits_are_refused() {
+    let clock = Clock::manual(noon());
+    let azure = azure_at(clock.clone()).await;
+    let token = token(&azure).await;
+    let throttled = json!("SubscriptionRequestsThrottled");
+    for _ in 0..100 {
+        assert_eq!(get(&azure, &token, "", &[]).await.0, 200);
+    }
+    let (status, body) = get(&azure, &token, "", &[]).await;
+    assert_eq!((status.as_u16(), &body["error"]["code"]), (429, &throttled));
+    for _ in 0..149 {
+        assert_eq!(get(&azure, &token, "/unknown", &[]).await.0, 404, "lists have a limit of their own");
+    }
+    let (status, body) = get(&azure, &token, "/unknown", &[]).await;
+    assert_eq!((status.as_u16(), &body["error"]["code"]), (429, &throttled));
+    clock.advance(Duration::from_secs(1));
+    for _ in 0..25 {
+        assert_eq!(get(&azure, &token, "/unknown", &[]).await.0, 404);
+    }
+    assert_eq!(get(&azure, &token, "/unknown", &[]).await.0, 429);
+    clock.advance(Duration::from_mins(1));
+    assert_eq!(get(&azure, &token, "", &[]).await.0, 200);
 }

@@ -366,6 +366,19 @@ async fn throttling_blocks_for_the_period_when_it_is_on() {
 }
 
 #[tokio::test]
+async fn the_rest_api_has_a_limit_beside_that_of_events() {
+    let scene = scene().await;
+    scene.signl4.knobs(|knobs| knobs.limits = Limits::Commercial);
+    for _ in 0..150 {
+        assert_eq!(scene.get("teams").await.0, 200);
+    }
+    assert_eq!(scene.get("teams").await.0, 429);
+    assert_eq!(scene.send(&json!({ "Title": "CPU" })).await.status(), 201, "events are counted by themselves");
+    scene.signl4.clock.advance(Duration::from_secs(15));
+    assert_eq!(scene.get("teams").await.0, 200);
+}
+
+#[tokio::test]
 async fn the_rest_api_needs_its_key() {
     let scene = scene().await;
     let url = format!("{}/api/v2/teams", scene.signl4.url());

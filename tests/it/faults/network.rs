@@ -11,8 +11,8 @@ use signl4_azure_bridge::simulator::signl4::AlertStatus;
 
 use crate::town::Town;
 
-fn actions() -> Vec<Action> {
-    vec![
+fn breaks() -> impl Iterator<Item = Fault> {
+    let actions = [
         Action::CutUnprocessed,
         Action::CutProcessed,
         Action::CutMidBody,
@@ -22,14 +22,15 @@ fn actions() -> Vec<Action> {
         Action::Status { status: 500, retry_after: None },
         Action::Status { status: 503, retry_after: None },
         Action::Huge { bytes: 3 * 1024 * 1024 },
-    ]
+    ];
+    actions.into_iter().map(Fault::new)
 }
 
 /// One alert's whole life while two calls of one kind go wrong in one way.
-async fn check(operation: Operation, action: Action) {
-    let said = format!("{operation:?} {action:?}");
+async fn check(operation: Operation, fault: Fault) {
+    let said = format!("{operation:?} {fault:?}");
     let town = Town::new().await;
-    let fault = Fault::new(action).on(operation).times(2);
+    let fault = fault.on(operation).times(2);
     let of_signl4 = matches!(operation, Operation::Webhook | Operation::PagedAlerts);
     let side = if of_signl4 { town.scene.signl4.faults() } else { town.scene.azure.faults() };
     side.plan(fault);
@@ -65,36 +66,46 @@ async fn check(operation: Operation, action: Action) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_comes_once_whatever_breaks_on_the_way_to_signl4() {
-    for action in actions() {
-        check(Operation::Webhook, action).await;
+    for fault in breaks() {
+        check(Operation::Webhook, fault).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_comes_once_whatever_breaks_while_it_is_looked_up() {
-    for action in actions() {
-        check(Operation::PagedAlerts, action).await;
+    for fault in breaks() {
+        check(Operation::PagedAlerts, fault).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledgement_arrives_once_whatever_breaks_on_the_way_to_azure() {
-    for action in actions() {
-        check(Operation::ChangeState, action.clone()).await;
-        check(Operation::GetAlert, action).await;
+    for fault in breaks() {
+        check(Operation::ChangeState, fault.clone()).await;
+        check(Operation::GetAlert, fault).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledgement_arrives_whatever_breaks_on_the_way_to_a_token() {
-    for action in actions() {
-        check(Operation::Token, action).await;
+    for fault in breaks() {
+        check(Operation::Token, fault).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_is_never_answered_ends() {
     for operation in [Operation::Webhook, Operation::ChangeState] {
-        check(operation, Action::Hang).await;
+        check(operation, Fault::new(Action::Hang)).await;
+    }
+}
+
+/// Within the time that a call has, and after it: then nobody knows that it was done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_answered_late_is_done_once() {
+    for operation in [Operation::Webhook, Operation::ChangeState] {
+        for millis in [300, 3_000] {
+            check(operation, Fault::late_answer(Duration::from_millis(millis))).await;
+        }
     }
 }

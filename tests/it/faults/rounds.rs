@@ -18,6 +18,9 @@ use super::process::{Ground, Process};
 /// After so many crashes the books are compared, because what was under way at one is settled only 15 seconds later.
 const ROUNDS_OF_A_SERIES: u32 = 20;
 const POINTS: [&str; 5] = ["before_commit", "after_commit", "before_send", "after_send", "after_record"];
+/// In so many rounds each of these is met, or the rounds would say little.
+const MANY: u32 = 40;
+const TO_BE_MET: [&str; 5] = ["raised", "held", "joined_digest", "acknowledged: acknowledged", "closed: closed"];
 /// For a failpoint that is not passed often enough.
 const LONGEST_ROUND: Duration = Duration::from_millis(900);
 /// Two of the bridge's own waits for what may have arrived, and some work.
@@ -205,6 +208,11 @@ async fn nothing_is_lost_or_doubled_over_crashes_at_any_moment() {
         left -= series.rounds;
     }
     report(&format!("{rounds} rounds, seed {seed}, ended: {ends:?}\n{sum}"));
+    if rounds >= MANY {
+        let met = |reason: &&str| sum.reasons.contains_key(*reason);
+        let missing: Vec<&str> = TO_BE_MET.into_iter().filter(|reason| !met(reason)).collect();
+        assert!(missing.is_empty() && sum.joined > 0, "the rounds are not what they were: none of {missing:?}\n{sum}");
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "what `./dev faults` is asked for")]

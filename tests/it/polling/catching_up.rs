@@ -76,6 +76,58 @@ async fn after_an_outage_what_still_fires_is_paged_and_what_resolved_ends() {
     town.close().await;
 }
 
+/// A proxy that is down is seen by nobody but Azure.
+#[tokio::test]
+async fn webhooks_that_could_not_reach_the_bridge_are_told_of_in_one_line() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let town = super::town().await;
+    town.scene.azure.fire(cpu()).unwrap();
+    town.settle().await;
+    town.poll_after(MINUTE).await;
+    town.scene.azure.remove_webhooks();
+    let unheard = [town.scene.azure.fire(cpu()).unwrap(), town.scene.azure.fire(cpu()).unwrap()];
+    for _ in 0..4 {
+        town.poll_after(MINUTE).await;
+    }
+    for alert in &unheard {
+        town.page(alert);
+    }
+    let told = log.lines("webhooks are missing");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("missing=2") && told[0].contains("oldest_late_seconds=120"), "{}", told[0]);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn a_process_that_stood_still_catches_up() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let town = super::town().await;
+    town.poll().await;
+    // As it runs in `serve`: by itself, twice a second.
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(town.bridge.reconciler.clone().run(stop.clone()));
+    town.scene.azure.remove_webhooks();
+    let alert = town.scene.azure.fire(cpu()).unwrap();
+    town.clock.advance(MINUTE * 10);
+    let told = || log.lines("has caught up");
+    let caught_up = async {
+        while told().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), caught_up).await.expect("it finds out by itself");
+    stop.cancel();
+    running.await.unwrap();
+    town.settle().await;
+    assert!(told()[0].contains("stood still") && told()[0].contains("outage_seconds=600"), "{:?}", told());
+    town.page(&alert);
+    town.close().await;
+}
+
 #[tokio::test]
 async fn what_fired_shortly_before_an_outage_or_in_the_silence_after_it_is_paged() {
     let town = super::town().await;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use signl4_azure_bridge::domain::delivery::Destination;
+use signl4_azure_bridge::domain::id::{ConnectionName, SubscriptionId};
 use signl4_azure_bridge::simulator::azure::{AlertState, RangeOf, Role};
 use signl4_azure_bridge::simulator::calls::{Call, Operation};
 use signl4_azure_bridge::simulator::faults::{Action, Fault, RetryAfter};
-use signl4_azure_bridge::simulator::scene::{CLIENT, SUBSCRIPTION, TENANT};
+use signl4_azure_bridge::simulator::scene::{CLIENT, CLIENT_SECRET, SUBSCRIPTION, TENANT};
 use signl4_azure_bridge::simulator::signl4::AlertStatus;
 
 use super::{MINUTE, behind_a_firewall, cpu, disk, events};
@@ -334,5 +336,33 @@ async fn a_role_taken_away_and_given_back_loses_nothing() {
     town.poll_after(MINUTE).await;
     assert_eq!(town.page(&alert).status, AlertStatus::Open);
     assert_eq!(town.azure_state(&alert), AlertState::New);
+    town.close().await;
+}
+
+#[tokio::test]
+async fn what_azure_says_of_its_bucket_in_answer_to_a_poll_is_followed() {
+    let town = behind_a_firewall().await;
+    town.clock.advance(MINUTE);
+    let azure = town.scene.azure.url();
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", CLIENT),
+        ("client_secret", CLIENT_SECRET),
+        ("scope", "https://management.azure.com/.default"),
+    ];
+    let token = town.http.post(format!("{azure}/{TENANT}/oauth2/v2.0/token")).form(&form).send().await.unwrap();
+    let token: serde_json::Value = token.json().await.unwrap();
+    // Another tool with the same identity.
+    let unknown = format!("{azure}/subscriptions/{SUBSCRIPTION}/providers/Microsoft.AlertsManagement/alerts/unknown");
+    for _ in 0..240 {
+        let read = town.http.get(&unknown).query(&[("api-version", "2019-05-05-preview")]);
+        let read = read.bearer_auth(token["access_token"].as_str().unwrap()).send().await.unwrap();
+        assert_eq!(read.status(), 404);
+    }
+    town.poll().await;
+    let subscription =
+        Destination::subscription(&ConnectionName::parse("contoso").unwrap(), &SubscriptionId::new(SUBSCRIPTION));
+    let left = (0..20).filter(|_| town.bridge.paces.take_read(&subscription, town.clock.now()).is_ok()).count();
+    assert_eq!(left, 9, "of 250 that the bucket holds");
     town.close().await;
 }

@@ -1,4 +1,4 @@
-//! `release`, pair by pair: truth, grace, window, storm.
+//! `release`, pair by pair: truth, grace, window, storm; and since when a page that was held is late.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::domain::decide::{Release, release};
 use crate::domain::load::{self, Load};
 use crate::domain::page::{Alert, Page};
 use crate::domain::window::{Times, Window};
-use Way::{Alone, Grace, Handled, OpenWindow, Resolved, Storm, WindowOver};
+use Way::{Alone, Grace, Handled, NoStorms, OpenWindow, Resolved, Storm, WindowOver};
 
 /// What stands in a page's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ enum Way {
     Storm,
     /// The route stays out of storms.
     Alone,
+    /// The team has `storm = "off"`.
+    NoStorms,
 }
 
 const NOW: i64 = 10_000;
@@ -34,7 +36,7 @@ fn judged(ways: &[Way]) -> Release {
         World::new(rules(vec![route("all", "ops", Policy { always_alone: has(Alone), ..Policy::default() })]));
     let storm = load::Storm { pages_per_minute: 3, digest_every: Duration::from_mins(1) };
     for traits in world.rules.teams.values_mut() {
-        traits.storm = Some(storm);
+        traits.storm = Some(storm).filter(|_| !has(NoStorms));
     }
     world.fired(0);
     let page: Page = world.known.pages[0].clone();
@@ -106,8 +108,45 @@ fn truth_comes_before_grace_before_window_before_storm() {
         (&[Alone, OpenWindow], keep(WINDOW_END)),
         (&[Alone, WindowOver], Release::Raise),
         (&[Alone, Storm], Release::Raise),
+        (&[NoStorms, Resolved], resolved),
+        (&[NoStorms, Handled], handled),
+        (&[NoStorms, Grace], keep(GRACE_END)),
+        (&[NoStorms, OpenWindow], keep(WINDOW_END)),
+        (&[NoStorms, WindowOver], Release::Raise),
+        (&[NoStorms, Storm], Release::Raise),
+        (&[NoStorms, Alone], Release::Raise),
     ] {
         assert_eq!(judged(ways), expected, "{ways:?}");
+    }
+}
+
+/// Nobody was there to raise it at its time; the wait that was wanted makes no page late.
+#[test]
+fn a_page_that_was_held_is_late_from_the_end_of_its_grace_or_window() {
+    let minutes = Duration::from_mins;
+    let window = |end| Window {
+        name: "patching".to_owned(),
+        file: "test.toml".to_owned(),
+        line: 1,
+        criteria: Criteria::default(),
+        times: Times::Once { start: at(0), end: at(end) },
+    };
+    for (grace, windows, released, since) in [
+        (minutes(2), vec![], 120, 120),
+        (minutes(2), vec![], 1_500, 120),
+        (minutes(0), vec![window(600)], 600, 600),
+        (minutes(0), vec![window(600)], 1_500, 600),
+        (minutes(2), vec![window(600)], 1_500, 600),
+        (minutes(20), vec![window(600)], 1_500, 1_200),
+    ] {
+        let mut world = World::new(rules(vec![route("all", "ops", Policy { grace, ..Policy::default() })]));
+        world.rules.windows = windows;
+        assert_eq!(world.fired(0), Reason::Held);
+        world.now = at(released);
+        let timer = EventKind::Timer { page: World::id(1), timer: TimerKind::GraceEnded };
+        assert_eq!(world.hear(timer), Reason::GraceEnded, "{grace:?} {released}");
+        let Call::Raise { origin: Some(origin), .. } = &world.known.open[0].call else { panic!("{:?}", world.owed()) };
+        assert_eq!(origin.since, at(since), "{grace:?} {released}");
     }
 }
 
