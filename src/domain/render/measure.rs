@@ -254,7 +254,8 @@ pub(super) fn decimal(value: f64, more: usize) -> String {
     if size >= 1e15 || (size > 0.0 && size < 0.000_001) {
         return format!("{value:.2e}");
     }
-    let fixed = format!("{value:.*}", if size.fract() == 0.0 { 0 } else { decimals + more });
+    // Many values are whole, which is written faster than rounded.
+    let fixed = if size.fract() == 0.0 { value.to_string() } else { format!("{value:.*}", decimals + more) };
     let (whole, fraction) = fixed.split_once('.').unwrap_or((&fixed, ""));
     let fraction = fraction.trim_end_matches('0');
     let whole = grouped(whole);

@@ -19,7 +19,8 @@ pub(super) fn metric(notification: &Notification, criteria: &[Criterion], window
         (true, Condition::Fired) => Bound::Left,
         (true, Condition::Resolved) => Bound::Kept,
     };
-    let Some(first) = criteria.first() else {
+    let measures: Vec<Measure> = criteria.iter().map(measure).collect();
+    let Some((first, measure)) = criteria.first().zip(measures.first()) else {
         said.lines.extend(window.map(|window| format!("Window: {}", text::duration(window))));
         return said;
     };
@@ -28,7 +29,6 @@ pub(super) fn metric(notification: &Notification, criteria: &[Criterion], window
         said.lead = format!("Web test {}", web_test_name(notification, web_test));
         said.fact = web_test_state(notification.condition, first);
     } else {
-        let measure = measure(first);
         let mut fact = vec![measure.comparison(first, bound).unwrap_or_default()];
         if criteria.len() > 1 {
             fact.push(format!("(+{} more)", criteria.len() - 1));
@@ -36,15 +36,15 @@ pub(super) fn metric(notification: &Notification, criteria: &[Criterion], window
             fact.extend(dimensions_in_title(notification, first));
         }
         said.fact = fact.join(" ");
-        said.lead = measure.name;
+        said.lead.clone_from(&measure.name);
         if first.metric.is_none() {
             said.lead = subject(notification);
             said.joint = ": ";
         }
     }
-    said.condition = Some(condition(first, window, dynamic));
-    for criterion in criteria {
-        said.lines.push(metric_line(notification, criterion, window, bound));
+    said.condition = Some(condition(first, measure, window, dynamic));
+    for (criterion, measure) in criteria.iter().zip(&measures) {
+        said.lines.push(metric_line(notification, criterion, measure, window, bound));
         said.lines.extend(failing_periods(criterion).filter(|_| fires));
         said.lines.extend(dimension_lines(criterion));
     }
@@ -121,13 +121,13 @@ fn aggregation(criterion: &Criterion) -> Option<String> {
 }
 
 /// `Average CPU > 90 % over 5 min`.
-fn condition(criterion: &Criterion, window: Option<&str>, dynamic: bool) -> String {
-    let measure = measure(criterion);
+fn condition(criterion: &Criterion, measure: &Measure, window: Option<&str>, dynamic: bool) -> String {
     let limit = measure.limit(criterion).map(|limit| match limit.split_once(' ') {
         Some((sign, value)) if dynamic => format!("{sign} expected {value}"),
         _ => limit,
     });
-    [aggregation(criterion), Some(measure.name), limit, window.map(|window| format!("over {}", text::duration(window)))]
+    let over = window.map(|window| format!("over {}", text::duration(window)));
+    [aggregation(criterion), Some(measure.name.clone()), limit, over]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()
@@ -135,8 +135,13 @@ fn condition(criterion: &Criterion, window: Option<&str>, dynamic: bool) -> Stri
 }
 
 /// `CPU: average 97.2 % over 5 min, limit > 90 %`, or `…, expected by Azure ≤ 6.28`.
-fn metric_line(notification: &Notification, criterion: &Criterion, window: Option<&str>, bound: Bound) -> String {
-    let measure = measure(criterion);
+fn metric_line(
+    notification: &Notification,
+    criterion: &Criterion,
+    measure: &Measure,
+    window: Option<&str>,
+    bound: Bound,
+) -> String {
     let mut words = vec![format!("{}:", text::clip(&measure.name, 80))];
     if let Some(value) = criterion.value {
         words.extend(aggregation(criterion).map(|word| word.to_lowercase()));
