@@ -60,6 +60,9 @@ pub struct Alert {
     pub condition: Condition,
     /// Begin of the episode that is known last.
     pub fired_at: Option<Timestamp>,
+    /// It is not the first of this id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anew: bool,
     pub resolved_at: Option<Timestamp>,
     pub azure: Ledger<AzureState>,
     /// `lastModifiedDateTime` of our last changestate answer, or of the last reading that we took over.
@@ -109,6 +112,11 @@ pub const TOLD: usize = 50;
 pub const UNSAID: usize = 20;
 
 impl Alert {
+    /// Whether what was done at that time was done to an earlier episode.
+    pub fn is_of_before(&self, at: Option<Timestamp>) -> bool {
+        self.anew && at.zip(self.fired_at).is_some_and(|(at, fired_at)| at < fired_at)
+    }
+
     /// A change was given up: what is still on its way is wanted, else what was seen.
     pub fn want_what_is_left(&mut self, open: &[OpenDelivery]) {
         let last = open.iter().rev().find_map(|open| match &open.call {

@@ -232,7 +232,8 @@ pub fn news(reading: &Reading, standing: Option<&Standing>, facts: &Facts<'_>) -
     let fires = notification.condition == Condition::Fired;
     if own && fires && fires_later(notification, alert) {
         // What we did to an earlier firing and arrived after the new one began is nobody's hand.
-        let ours = is_ours(reading, alert) || standing.arriving == Some(reading.state);
+        let is_nameless = alert.azure_by.is_none() || reading.modified_by.is_none();
+        let ours = is_ours(reading, alert) || is_nameless && standing.arriving == Some(reading.state);
         let state = if ours { AzureState::New } else { reading.state };
         return unknown(&Reading { state, ..reading.clone() }, facts);
     }
@@ -260,7 +261,7 @@ fn is_judged_again(reading: &Reading, alert: &Alert, facts: &Facts<'_>) -> bool 
     let in_a_gap = || alert.fired_at.is_some_and(|at| facts.gaps.iter().any(|gap| gap.holds(at)));
     reading.state == AzureState::New
         && match alert.recorded {
-            Some(Raises::InHand) => !is_known(reading, alert),
+            Some(Raises::InHand) => !is_known(reading, alert) || alert.azure_state() == AzureState::New && in_a_gap(),
             Some(Raises::RuleUnheard) => in_a_gap(),
             Some(_) | None => false,
         }
@@ -273,7 +274,7 @@ fn fires_later(notification: &Notification, alert: &Alert) -> bool {
 }
 
 fn state_is_news(reading: &Reading, alert: &Alert, own: bool) -> bool {
-    let stale = is_known(reading, alert) || reading.modified_at.is_some_and(|at| Some(at) < alert.fired_at);
+    let stale = is_known(reading, alert) || alert.is_of_before(reading.modified_at);
     if own {
         return !stale && alert.azure.seen != Some(reading.state);
     }

@@ -380,7 +380,10 @@ impl Reconciler {
                 Found::Fired(raises) => {
                     if raises.pages() {
                         tally.paged += 1;
-                        tally.missing += usize::from(raises == Raises::WebhookMissing);
+                        if raises == Raises::WebhookMissing {
+                            tally.missing += 1;
+                            tally.oldest_missing = notification.fired_at;
+                        }
                         tally.oldest = notification.fired_at;
                     } else {
                         tally.recorded += 1;
@@ -464,7 +467,7 @@ fn ours(error: &crate::store::StoreError) -> Attempted {
 
 /// One line for a sweep that found something.
 fn tell(source: &SourceName, sweep: &Sweep, now: Timestamp) {
-    let Tally { paged, missing, resolved, changed, recorded, oldest } = sweep.tally;
+    let Tally { paged, missing, resolved, changed, recorded, oldest_missing, .. } = sweep.tally;
     let pages = sweep.pages;
     if sweep.mark.is_none() {
         tracing::info!(source = %source, pages, paged, recorded, "read for the first time; what fired earlier is recorded and wakes nobody");
@@ -475,7 +478,7 @@ fn tell(source: &SourceName, sweep: &Sweep, now: Timestamp) {
         tracing::warn!(
             source = %source,
             missing,
-            oldest_late_seconds = oldest.map_or(0, |oldest| now.since(oldest).as_secs()),
+            oldest_late_seconds = oldest_missing.map_or(0, |oldest| now.since(oldest).as_secs()),
             "webhooks are missing: Azure could not reach this bridge, or rules have lost their action group; a poll has found their alerts, which are paged"
         );
     }

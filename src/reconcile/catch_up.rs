@@ -14,6 +14,7 @@ pub(super) struct Tally {
     pub(super) paged: usize,
     /// Those among them whose rule has called before and did not call now.
     pub(super) missing: usize,
+    pub(super) oldest_missing: Option<Timestamp>,
     pub(super) resolved: usize,
     /// Changes of state, by people on either side.
     pub(super) changed: usize,
@@ -30,10 +31,9 @@ impl Tally {
         self.resolved += other.resolved;
         self.changed += other.changed;
         self.recorded += other.recorded;
-        self.oldest = match (self.oldest, other.oldest) {
-            (Some(one), Some(two)) => Some(one.min(two)),
-            (one, two) => one.or(two),
-        };
+        let older = |one: Option<Timestamp>, two: Option<Timestamp>| one.into_iter().chain(two).min();
+        self.oldest = older(self.oldest, other.oldest);
+        self.oldest_missing = older(self.oldest_missing, other.oldest_missing);
     }
 }
 

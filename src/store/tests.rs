@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::decide::Owed;
-use crate::domain::delivery::{Call, Learned, Outcome};
-use crate::domain::event::Condition;
+use crate::domain::delivery::{AzureState, Call, Learned, Outcome};
+use crate::domain::event::{Condition, Notification};
 use crate::domain::id::{AlertId, ConnectionName, ExternalId, TeamName};
 use crate::domain::page::{Alert, Ledger};
+use crate::domain::reading::{Found, Polled, Raises};
 
 const LEASE: Duration = Duration::from_secs(91);
 
@@ -118,6 +119,53 @@ async fn a_fault_while_judging_costs_only_its_own_event() {
     assert!(!bench.claim().await.is_empty());
 }
 
+fn notification() -> Notification {
+    let text = serde_json::json!({
+        "id": AlertId::parse("/subscriptions/4b7d9c12-6e0f-4a58-b3c1-92f5d8e7a604/providers/Microsoft.AlertsManagement/alerts/1"),
+        "condition": "fired", "fired_at": Timestamp::from_millis(5), "targets": [], "items": [], "custom": {},
+        "detail": {"kind": "other"}, "digest": "",
+    });
+    serde_json::from_value(text).unwrap()
+}
+
+/// A store with this judge hears the same event twice.
+async fn twice(
+    judge: impl Fn(&Known, &Event, Timestamp) -> Verdict + Send + 'static,
+    kind: impl Fn(ConnectionName, Box<Notification>) -> EventKind,
+) -> (Receipt, Receipt) {
+    let duties = Duties { judge: Box::new(judge), record: Box::new(|_, _, _| writer::nothing(Reason::Confirmed)) };
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Timestamp::from_millis(1_790_000_000_000));
+    let store = Store::open(&folder.path().join("bridge.db"), clock, Slots::stepped(4, 4), duties).unwrap().store;
+    let incoming = Incoming {
+        kind: kind(ConnectionName::parse("contoso").unwrap(), Box::new(notification())),
+        side: Side::Azure,
+        source: "contoso".to_owned(),
+        body: Bytes::from_static(b"body"),
+        headers: BTreeMap::new(),
+    };
+    (store.intake(incoming.clone()).await.unwrap(), store.intake(incoming).await.unwrap())
+}
+
+/// Whoever had it in hand may let go of it, and then the next poll tells of the same firing.
+#[tokio::test]
+async fn what_a_poll_told_too_late_is_no_repeat_when_it_is_told_again() {
+    let polled = |connection, notification: Box<Notification>| {
+        let found = Found::Fired(Raises::WebhookMissing);
+        let state = AzureState::New;
+        let notification = *notification;
+        let polled = Polled { found, notification, state, modified_at: None, modified_by: None };
+        EventKind::Polled { connection, polled: Box::new(polled) }
+    };
+    for (reason, seen_before) in [(Reason::Stale, false), (Reason::InHand, false), (Reason::Raised, true)] {
+        let (_, again) = twice(move |_, _, _| writer::nothing(reason), polled).await;
+        assert_eq!(again.seen_before, seen_before, "{reason:?}");
+    }
+    let called = |connection, notification| EventKind::Azure { connection, notification };
+    let (_, again) = twice(|_, _, _| writer::nothing(Reason::Stale), called).await;
+    assert!(again.seen_before, "a webhook that Azure repeats");
+}
+
 /// It is kept as one that nobody could read, and its repeat is still known by what came.
 #[tokio::test]
 async fn a_repeat_of_what_could_not_be_judged_is_one() {
@@ -129,6 +177,7 @@ async fn a_repeat_of_what_could_not_be_judged_is_one() {
             target: None,
             condition: Condition::Fired,
             fired_at: None,
+            anew: false,
             resolved_at: None,
             azure: Ledger::default(),
             azure_modified_at: None,
@@ -145,27 +194,7 @@ async fn a_repeat_of_what_could_not_be_judged_is_one() {
         };
         Verdict { alert: Some(alert), ..writer::nothing(Reason::Unreadable) }
     };
-    let duties = Duties { judge: Box::new(judge), record: Box::new(|_, _, _| writer::nothing(Reason::Confirmed)) };
-    let folder = tempfile::tempdir().unwrap();
-    let clock = Clock::manual(Timestamp::from_millis(1_790_000_000_000));
-    let store = Store::open(&folder.path().join("bridge.db"), clock, Slots::stepped(4, 4), duties).unwrap().store;
-    let notification = serde_json::json!({
-        "id": AlertId::parse("/subscriptions/4b7d9c12-6e0f-4a58-b3c1-92f5d8e7a604/providers/Microsoft.AlertsManagement/alerts/1"),
-        "condition": "fired", "fired_at": Timestamp::from_millis(5), "targets": [], "items": [], "custom": {},
-        "detail": {"kind": "other"}, "digest": "",
-    });
-    let incoming = Incoming {
-        kind: EventKind::Azure {
-            connection: ConnectionName::parse("contoso").unwrap(),
-            notification: Box::new(serde_json::from_value(notification).unwrap()),
-        },
-        side: Side::Azure,
-        source: "contoso".to_owned(),
-        body: Bytes::from_static(b"body"),
-        headers: BTreeMap::new(),
-    };
-    let first = store.intake(incoming.clone()).await.unwrap();
-    let again = store.intake(incoming).await.unwrap();
+    let (first, again) = twice(judge, |connection, notification| EventKind::Azure { connection, notification }).await;
     assert_eq!((first.reason, first.seen_before), (Reason::Unreadable, false));
     assert_eq!((again.event, again.seen_before), (first.event, true));
 }

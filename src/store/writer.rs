@@ -29,6 +29,7 @@ use crate::domain::hold::{Heard as HeardOf, Hold, Leave};
 use crate::domain::id::{AlertKey, DeliveryId, EventId, Side, digest};
 use crate::domain::load::Load;
 use crate::domain::page::Known;
+use crate::domain::reading::Found;
 use crate::domain::timestamp::Timestamp;
 use crate::failpoint;
 
@@ -333,8 +334,7 @@ impl Writer {
                 // A repeat is looked for by what came.
                 alert_id: alert_id.filter(|_| is_as_it_came),
                 page,
-                // Whom nobody was told of because a person had it in hand may be somebody's page when it is free again.
-                repeat_key: heard.repeat_key.filter(|_| verdict.reason != Reason::InHand),
+                repeat_key: heard.repeat_key.filter(|_| !may_be_told_again(&event.kind, verdict.reason)),
                 headers: heard.headers,
                 body: heard.body,
             },
@@ -512,6 +512,13 @@ impl Writer {
         }
         Ok(Recorded::Ours)
     }
+}
+
+/// What nobody was told of because a person had it in hand may be somebody's page when it is free again.
+fn may_be_told_again(kind: &EventKind, reason: Reason) -> bool {
+    let is_polled =
+        |kind: &EventKind| matches!(kind, EventKind::Polled { polled, .. } if matches!(polled.found, Found::Fired(_)));
+    reason == Reason::InHand || reason == Reason::Stale && is_polled(kind)
 }
 
 fn without_judgement(kind: EventKind, id: EventId) -> EventKind {

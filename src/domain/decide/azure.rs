@@ -270,7 +270,8 @@ pub(super) fn page_again(desk: &mut Desk<'_>, id: &ExternalId) -> Reason {
     // Closed before it fired anew; and since then on another page, which applies to this one.
     let firing = desk.alert.as_ref().and_then(|alert| alert.fired_at.zip(alert.closed_at));
     let closed_since = firing.is_some_and(|(fired_at, at)| page.closed_at < Some(fired_at) && at > fired_at);
-    let Some(body) = page.body.clone().filter(|_| fires && closed && !has_it && !closed_since) else {
+    let is_over = has_it || closed_since || desk.alert.as_ref().is_some_and(is_in_hand);
+    let Some(body) = page.body.clone().filter(|_| fires && closed && !is_over) else {
         return Reason::TimerVoid;
     };
     let number = desk.pages.iter().map(|page| page.number).max().unwrap_or(0).saturating_add(1);
@@ -493,6 +494,7 @@ fn notice(desk: &Desk<'_>, connection: &ConnectionName, key: &AlertKey, digest: 
         target: None,
         condition: Condition::Fired,
         fired_at: Some(desk.now),
+        anew: false,
         resolved_at: None,
         azure: Ledger::default(),
         azure_modified_at: None,

@@ -142,6 +142,11 @@ impl<'a> Desk<'a> {
         self.owe(Call::Raise { team, page: page_id, body, origin: Some(Origin { since, alert }) });
     }
 
+    /// No timer of a page that has ended rings any more.
+    pub(super) fn silence_ended(&mut self) {
+        self.cancelled.extend(self.pages.iter().filter(|page| page.is_ended()).map(|page| page.id.clone()));
+    }
+
     /// Raises a held page, which should have gone out when its time was over.
     pub(super) fn raise_held(&mut self, id: &ExternalId) {
         let until =
@@ -178,6 +183,7 @@ impl<'a> Desk<'a> {
             target: None,
             condition: Condition::Fired,
             fired_at: Some(self.now),
+            anew: false,
             resolved_at: None,
             azure: Ledger::default(),
             azure_modified_at: None,
@@ -435,15 +441,23 @@ impl<'a> Desk<'a> {
         let Some((mut alert, target)) = self.writable() else { return };
         let landed_later = before.azure_modified_at.zip(alert.fired_at).is_some_and(|(at, fired)| at > fired);
         let mut takes_back = landed_later && before.azure.seen != Some(AzureState::New);
+        // Only a close of ours is opened again: another is of a person, and of this episode.
+        let mut closes = landed_later && before.azure.seen == Some(AzureState::Closed);
+        alert.anew = true;
         alert.unsaid.clone_from(&before.unsaid);
         alert.azure_by.clone_from(&before.azure_by);
         alert.azure_modified_at = alert.azure_modified_at.max(before.azure_modified_at);
         for open in &self.known.open {
-            let Call::ChangeState { comment, target: of, state, .. } = &open.call else { continue };
+            let Call::ChangeState { comment, target: of, state, keeps_closed } = &open.call else { continue };
             if of.key != alert.key {
                 continue;
             }
             takes_back |= open.leased || open.uncertain || *state == AzureState::New;
+            closes |= match state {
+                AzureState::Closed => open.leased || open.uncertain,
+                AzureState::New => !keeps_closed,
+                AzureState::Acknowledged => false,
+            };
             if !open.leased {
                 alert.unsaid.extend(comment.clone().filter(|_| alert.unsaid.len() < UNSAID));
                 self.finish(open.id, Finished::Superseded);
@@ -451,7 +465,7 @@ impl<'a> Desk<'a> {
         }
         if takes_back {
             alert.azure = Ledger { seen: None, wanted: Some(AzureState::New) };
-            self.owe(Call::ChangeState { target, state: AzureState::New, comment: None, keeps_closed: false });
+            self.owe(Call::ChangeState { target, state: AzureState::New, comment: None, keeps_closed: !closes });
         }
         self.alert = Some(alert);
     }

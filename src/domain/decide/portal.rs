@@ -79,13 +79,24 @@ fn recorded(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled, r
     }
     // What was decided for an earlier firing is nothing for this one.
     withdraw_unsent_changes(desk, key, |_| true);
+    let before = desk.alert.take();
+    // What is on its way gives way as soon as its attempt has ended.
+    let is_arriving = desk.known.open.iter().any(|open| open.leased && changes(&open.call, key));
     desk.alert = Some(Alert {
-        azure: Ledger { seen: Some(polled.state), wanted: None },
+        azure: Ledger { seen: Some(polled.state), wanted: is_arriving.then_some(polled.state) },
         azure_modified_at: polled.modified_at,
+        azure_by: before.as_ref().and_then(|before| before.azure_by.clone()),
+        anew: before.is_some(),
         recorded: Some(raises),
         polled: true,
         ..heard(desk, connection, notification)
     });
+    // Pages of an earlier firing that still live are in the same hands.
+    match polled.state {
+        AzureState::Acknowledged => acknowledge_pages(desk, polled.modified_by.as_deref()),
+        AzureState::Closed => end_all_pages(desk),
+        AzureState::New => {}
+    }
     Reason::RecordedByPoll
 }
 
@@ -93,7 +104,7 @@ fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> R
     let Some(alert) = desk.alert.clone() else { return Reason::NoConsequence };
     let key = polled.notification.id.key().clone();
     // Known already, or done to an earlier firing.
-    if is_known(desk, polled.modified_at) || polled.modified_at.is_some_and(|at| Some(at) < alert.fired_at) {
+    if is_known(desk, polled.modified_at) || alert.is_of_before(polled.modified_at) {
         return Reason::Stale;
     }
     let ours = polled.modified_by.is_some() && polled.modified_by == alert.azure_by;
@@ -105,9 +116,9 @@ fn state(desk: &mut Desk<'_>, connection: &ConnectionName, polled: &Polled) -> R
     // What is on its way comes later than what was read, unless it could open again what a person has closed. Should it
     // have been there before, the next poll tells this once more.
     let is_arriving = is_arriving(desk, &key, state);
-    // What we did to an earlier firing may have arrived after this one began, and is being taken back; of whom Azure calls
-    // by our name nothing is known yet.
-    let may_be_ours = alert.azure.seen.is_none() && alert.azure_by.is_none();
+    // A close of ours of an earlier firing may have arrived after this one began, and is being taken back; by which name
+    // Azure calls us is not known yet.
+    let may_be_ours = alert.azure_by.is_none() && opens_again(desk, &key);
     let is_earlier = is_changing(desk, &key)
         && (state != AzureState::Closed || is_arriving || may_be_ours)
         && !ours
@@ -178,6 +189,13 @@ fn is_arriving(desk: &Desk<'_>, key: &AlertKey, shown: AzureState) -> bool {
     desk.known.open.iter().any(|open| open.leased && changes(&open.call, key) && brings(&open.call))
 }
 
+/// Whether we are opening again what a close of ours may have closed after the alert fired anew.
+fn opens_again(desk: &Desk<'_>, key: &AlertKey) -> bool {
+    let is_anew = desk.alert.as_ref().is_some_and(|alert| alert.anew);
+    let opens = |call: &Call| matches!(call, Call::ChangeState { state: AzureState::New, keeps_closed: false, .. });
+    is_anew && desk.known.open.iter().any(|open| changes(&open.call, key) && opens(&open.call))
+}
+
 /// Whether a change of ours to that alert is neither done nor given up.
 pub(super) fn is_changing(desk: &Desk<'_>, key: &AlertKey) -> bool {
     desk.known.open.iter().any(|open| changes(&open.call, key))
@@ -217,6 +235,8 @@ fn take_over(
             // A close in the portal is not undone by what was decided before it.
             withdraw_unsent_changes(desk, &key, |state| state != AzureState::Closed);
             end_all_pages(desk);
+            // Nor do the pages come again that were closed before it.
+            desk.silence_ended();
             Reason::ClosedInAzure
         }
         // Re-opened and taken in hand at once: nobody need be woken.

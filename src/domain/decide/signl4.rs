@@ -282,10 +282,11 @@ fn follow_people(desk: &mut Desk<'_>, words: String, news: bool) {
         Some(AzureState::Closed)
     } else {
         // An alert whose pages Azure's Resolved has ended may still be acknowledged.
-        let last = desk.pages.iter().filter(|page| page.changed_at.is_some()).max_by_key(|page| page.changed_at);
+        let of_this = || desk.pages.iter().filter(|page| is_of_this(page));
+        let last = of_this().filter(|page| page.changed_at.is_some()).max_by_key(|page| page.changed_at);
         last.map(|page| if page.acknowledged_by.is_some() { AzureState::Acknowledged } else { AzureState::New })
             .filter(|_| desk.alert.as_ref().map(Alert::azure_state) != Some(AzureState::Closed))
-            .filter(|_| !desk.pages.iter().any(|page| page.closed_by.is_some()))
+            .filter(|_| !of_this().any(|page| page.closed_by.is_some()))
     };
     let changed = state.is_some_and(|state| desk.change_azure(state, &words));
     if !changed && news {

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::super::schema;
 
-/// Every file that asks something of the store's own tables.
+/// The files whose questions are asked while alerts wait: not those of operators (`read.rs`), nor the audit's.
 const SOURCES: [(&str, &str); 12] = [
     ("claim.rs", include_str!("../claim.rs")),
     ("clock_jump.rs", include_str!("../clock_jump.rs")),
@@ -45,6 +45,7 @@ const OPEN: [&str; 7] = [
 fn literals(source: &str) -> Vec<String> {
     const QUOTE: &str = "\u{1}";
     let code = source.split("#[cfg(test)]").next().unwrap_or_default().replace("\\\"", QUOTE);
+    assert!(code.matches('"').count().is_multiple_of(2), "a quote stands alone");
     code.split('"').skip(1).step_by(2).map(|text| text.replace(QUOTE, "\"")).collect()
 }
 

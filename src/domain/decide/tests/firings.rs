@@ -5,12 +5,12 @@ use super::*;
 use crate::domain::reading::{Found, News, Polled, Raises, Reading, Standing, news};
 
 impl World {
-    /// A poll finds a second firing that Anna has acknowledged before it was read.
-    fn polled_in_hand_anew(&mut self) {
+    /// A poll finds a second firing that Anna has acknowledged or closed before it was read.
+    fn polled_anew(&mut self, state: AzureState) {
         let polled = Polled {
             found: Found::Fired(Raises::InHand),
             notification: notification(Condition::Fired, 120),
-            state: AzureState::Acknowledged,
+            state,
             modified_at: Some(at(130)),
             modified_by: Some(ANNA.to_owned()),
         };
@@ -80,6 +80,13 @@ fn our_own_acknowledgement_of_an_earlier_firing_whose_answer_was_lost_takes_no_l
     world.end(CallKind::ChangeState, &Outcome::Accepted, Next::Done);
     let in_hand = News::Found(vec![Found::Fired(Raises::InHand)]);
     assert_eq!(news(&anew, Some(&standing(&world)), &facts(true, &[])), in_hand, "it was there before");
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 6);
+    world.begin(CallKind::ChangeState);
+    let mut standing = standing(&world);
+    standing.alert.azure_by = Some("our own id".to_owned());
+    let closed = Reading { state: AzureState::Closed, modified_by: Some(ANNA.to_owned()), ..anew };
+    assert_eq!(standing.arriving, Some(AzureState::Closed));
+    assert_eq!(news(&closed, Some(&standing), &facts(true, &[])), in_hand, "Azure names somebody else");
 }
 
 #[test]
@@ -100,7 +107,7 @@ fn what_was_decided_for_an_earlier_firing_does_not_reach_one_that_is_in_hand() {
     world.deliver();
     world.signl4(1, Happened::Closed, Some("Jane Doe"), 61);
     assert_eq!(world.owed(), ["Closed: Closed by Jane Doe in SIGNL4"]);
-    world.polled_in_hand_anew();
+    world.polled_anew(AzureState::Acknowledged);
     assert_eq!(world.owed(), [""; 0]);
 }
 
@@ -109,7 +116,7 @@ fn a_close_of_an_earlier_firing_closes_none_that_is_in_hand() {
     let mut world = World::one_team().paged();
     world.resolved(0);
     world.deliver();
-    world.polled_in_hand_anew();
+    world.polled_anew(AzureState::Acknowledged);
     world.signl4(1, Happened::Closed, Some("Jane Doe"), 50);
     assert_eq!(world.owed(), ["comment: Closed by Jane Doe in SIGNL4"]);
 }
@@ -123,4 +130,56 @@ fn who_closes_a_page_of_a_firing_closes_what_an_older_close_would_have_paged_aga
     let (page, _) = world.timers.last().cloned().expect("nobody there knows of the new firing");
     world.signl4(1, Happened::Closed, Some("Jane Doe"), 110);
     assert_eq!(world.hear(EventKind::Timer { page, timer: TimerKind::PageAgain }), Reason::TimerVoid);
+}
+
+#[test]
+fn a_person_closes_what_fired_anew_while_an_acknowledgement_of_ours_may_arrive() {
+    let mut world = World::one_team().paged();
+    world.signl4(1, Happened::Acknowledged, Some("Jane Doe"), 5);
+    world.begin(CallKind::ChangeState);
+    world.resolved(0);
+    world.end(CallKind::ChangeState, &Outcome::Unknown, Next::Again { due: at(60) });
+    world.fired(100);
+    let opens = |open: &OpenDelivery| matches!(open.call, Call::ChangeState { state: AzureState::New, keeps_closed, .. } if keeps_closed);
+    assert!(world.known.open.iter().any(opens), "no close of ours can be there: {:?}", world.owed());
+    assert_eq!(world.portal(AzureState::Closed, 101), Reason::ClosedInAzure);
+}
+
+#[test]
+fn a_page_that_still_lives_goes_with_the_next_firing_into_the_hands_of_whoever_has_that() {
+    for (state, owed) in [(AzureState::Acknowledged, "acknowledge dba"), (AzureState::Closed, "resolve dba")] {
+        let keep =
+            Policy { on_resolved: OnResolved::Ignore, page_again: Some(Duration::from_mins(30)), ..Policy::default() };
+        let mut world = World::new(rules(vec![route("all", "dba", keep)])).paged();
+        world.resolved(0);
+        world.polled_anew(state);
+        assert!(world.owed().contains(&owed.to_owned()), "{state:?}: {:?}", world.owed());
+        world.deliver();
+        world.signl4(1, Happened::Closed, Some("Jane Doe"), 50);
+        let again = EventKind::Timer { page: World::id(1), timer: TimerKind::PageAgain };
+        assert_eq!(world.hear(again), Reason::TimerVoid, "{state:?}: somebody has it in hand");
+    }
+}
+
+#[test]
+fn what_is_under_way_for_an_earlier_firing_is_not_sent_again_to_one_that_is_in_hand() {
+    let mut world = World::one_team().paged();
+    world.resolved(0);
+    world.deliver();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 61);
+    world.begin(CallKind::ChangeState);
+    world.polled_anew(AzureState::Acknowledged);
+    world.end(CallKind::ChangeState, &Outcome::Unknown, Next::Again { due: at(200) });
+    assert_eq!(world.owed(), [""; 0]);
+}
+
+#[test]
+fn a_close_in_the_portal_ends_also_the_wish_to_page_again() {
+    let policy =
+        Policy { page_again: Some(Duration::from_mins(30)), close_in_azure: CloseInAzure::Never, ..Policy::default() };
+    let mut world = World::new(rules(vec![route("all", "ops", policy)])).paged();
+    world.signl4(1, Happened::Closed, Some("Jane Doe"), 10);
+    assert_eq!(world.timers.len(), 1, "as long as Azure fires");
+    assert_eq!(world.portal(AzureState::Closed, 20), Reason::ClosedInAzure);
+    assert_eq!(world.timers, []);
 }

@@ -272,6 +272,13 @@ fn an_alert_in_hand_that_is_free_again_is_told_once_where_its_rule_wakes_nobody(
         assert_eq!(world.portal(AzureState::New, 9), Reason::ReopenedInAzure);
         assert_eq!(world.owed(), [""; 0]);
         assert_eq!(news(&new, Some(&standing(&world)), &facts), News::Found(Vec::new()), "the ledger knows it");
+        let gap = [Gap { from: at(0), to: at(200) }];
+        let expected = if none { News::Found(Vec::new()) } else { News::Found(vec![Found::Fired(Raises::Gap)]) };
+        assert_eq!(
+            news(&new, Some(&standing(&world)), &Facts { gaps: &gap, ..facts }),
+            expected,
+            "its webhook was lost"
+        );
         assert_eq!(world.fired(0), Reason::Raised, "its late webhook finds nobody who has it in hand");
     }
 }
