@@ -78,14 +78,14 @@ impl Rest<'_> {
 
     /// A person closed it last, nobody had opened it again on the other side meanwhile, and no route pages it again.
     fn is_closed_last(&self) -> bool {
-        self.azure.last.is_some_and(|last| match last.act {
-            Act::Phone { does, .. } => {
-                does == Happened::Closed && !self.azure.reopened.in_portal && !self.is_paged_again()
-            }
-            Act::Portal { state, .. } => state == AzureState::Closed && !self.azure.reopened.on_phone,
-        })
+        !self.is_paged_again()
+            && self.azure.last.is_some_and(|last| match last.act {
+                Act::Phone { does, .. } => does == Happened::Closed && !self.azure.reopened.in_portal,
+                Act::Portal { state, .. } => state == AzureState::Closed && !self.azure.reopened.on_phone,
+            })
     }
 
+    /// Our close for the one on the phone is there or on its way: a close in the portal beside it looks the same.
     fn is_paged_again(&self) -> bool {
         self.pages.iter().any(|shown| shown.page.policy.page_again.is_some())
     }
@@ -179,7 +179,12 @@ impl Rest<'_> {
         let never = |shown: &Shown<'_>| shown.page.policy.close_in_azure == CloseInAzure::Never;
         let stands = match last.act {
             // Their routes say otherwise.
-            Act::Phone { does: Happened::Closed, .. } if self.pages.iter().any(never) || self.is_paged_again() => true,
+            Act::Phone { does: Happened::Closed, .. } if self.pages.iter().any(never) => true,
+            Act::Phone { does: Happened::Closed, .. } | Act::Portal { state: AzureState::Closed, .. }
+                if self.is_paged_again() =>
+            {
+                true
+            }
             Act::Phone { page, does } => {
                 let found = self.services.raised.get(page).and_then(|id| self.services.signl4.get(id));
                 state_of(does).is_none_or(|done| found.is_some_and(|found| found.state == done))
