@@ -112,6 +112,31 @@ pub const TOLD: usize = 50;
 pub const UNSAID: usize = 20;
 
 impl Alert {
+    /// One that has begun to fire at that time, and of which nothing else is known.
+    pub fn begun(key: AlertKey, connection: ConnectionName, at: Timestamp) -> Self {
+        Self {
+            key,
+            connection,
+            target: None,
+            condition: Condition::Fired,
+            fired_at: Some(at),
+            anew: false,
+            resolved_at: None,
+            azure: Ledger::default(),
+            azure_modified_at: None,
+            azure_by: None,
+            recorded: None,
+            polled: false,
+            unsaid: Vec::new(),
+            closed_at: None,
+            members: Vec::new(),
+            joined: 0,
+            rank: 0,
+            digest: String::new(),
+            heard_at: at,
+        }
+    }
+
     /// Whether what was done at that time was done to an earlier episode.
     pub fn is_of_before(&self, at: Option<Timestamp>) -> bool {
         self.anew && at.zip(self.fired_at).is_some_and(|(at, fired_at)| at < fired_at)

@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::*;
 use crate::domain::decide::Owed;
 use crate::domain::delivery::{AzureState, Call, Learned, Outcome};
-use crate::domain::event::{Condition, Notification};
+use crate::domain::event::Notification;
 use crate::domain::id::{AlertId, ConnectionName, ExternalId, TeamName};
-use crate::domain::page::{Alert, Ledger};
+use crate::domain::page::Alert;
 use crate::domain::reading::{Found, Polled, Raises};
 
 const LEASE: Duration = Duration::from_secs(91);
@@ -171,27 +171,7 @@ async fn what_a_poll_told_too_late_is_no_repeat_when_it_is_told_again() {
 async fn a_repeat_of_what_could_not_be_judged_is_one() {
     let judge = |_: &Known, event: &Event, now: Timestamp| {
         let EventKind::Unreadable { connection, .. } = &event.kind else { panic!("a planted fault") };
-        let alert = Alert {
-            key: event.kind.alert_key(now).unwrap(),
-            connection: connection.clone(),
-            target: None,
-            condition: Condition::Fired,
-            fired_at: None,
-            anew: false,
-            resolved_at: None,
-            azure: Ledger::default(),
-            azure_modified_at: None,
-            azure_by: None,
-            recorded: None,
-            polled: false,
-            unsaid: Vec::new(),
-            closed_at: None,
-            members: Vec::new(),
-            joined: 0,
-            rank: 0,
-            digest: String::new(),
-            heard_at: now,
-        };
+        let alert = Alert::begun(event.kind.alert_key(now).unwrap(), connection.clone(), now);
         Verdict { alert: Some(alert), ..writer::nothing(Reason::Unreadable) }
     };
     let (first, again) = twice(judge, |connection, notification| EventKind::Azure { connection, notification }).await;

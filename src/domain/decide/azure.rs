@@ -488,27 +488,7 @@ pub(super) fn alarm(
 }
 
 fn notice(desk: &Desk<'_>, connection: &ConnectionName, key: &AlertKey, digest: &str) -> Alert {
-    Alert {
-        key: key.clone(),
-        connection: connection.clone(),
-        target: None,
-        condition: Condition::Fired,
-        fired_at: Some(desk.now),
-        anew: false,
-        resolved_at: None,
-        azure: Ledger::default(),
-        azure_modified_at: None,
-        azure_by: None,
-        recorded: None,
-        polled: false,
-        unsaid: Vec::new(),
-        closed_at: None,
-        members: Vec::new(),
-        joined: 0,
-        rank: 0,
-        digest: digest.to_owned(),
-        heard_at: desk.now,
-    }
+    Alert { digest: digest.to_owned(), ..Alert::begun(key.clone(), connection.clone(), desk.now) }
 }
 
 pub(super) fn heard(desk: &Desk<'_>, connection: &ConnectionName, notification: &Notification) -> Alert {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Finished, Owed, Reason, Timer, Verdict};
 use crate::domain::delivery::{AzureState, AzureTarget, Call, CallKind, Origin};
 use crate::domain::digest;
-use crate::domain::event::{Condition, Event, TimerKind};
+use crate::domain::event::{Event, TimerKind};
 use crate::domain::id::{AlertKey, DeliveryId, ExternalId, TeamName};
 use crate::domain::page::{Alert, Ending, Known, Ledger, OpenDelivery, Page, PageState, Phase, UNSAID};
 use crate::domain::render::template::Fault;
@@ -178,27 +178,7 @@ impl<'a> Desk<'a> {
         let alert = self.alert.as_ref()?;
         let until = self.now.plus(gathers);
         let id = ExternalId::of(&key, 1);
-        self.opened.push(Alert {
-            key: key.clone(),
-            target: None,
-            condition: Condition::Fired,
-            fired_at: Some(self.now),
-            anew: false,
-            resolved_at: None,
-            azure: Ledger::default(),
-            azure_modified_at: None,
-            azure_by: None,
-            recorded: None,
-            polled: false,
-            unsaid: Vec::new(),
-            closed_at: None,
-            members: Vec::new(),
-            joined: 0,
-            rank: 0,
-            digest: String::new(),
-            heard_at: self.now,
-            connection: alert.connection.clone(),
-        });
+        self.opened.push(Alert::begun(key.clone(), alert.connection.clone(), self.now));
         self.pages.push(Page {
             id: id.clone(),
             alert: key.clone(),

@@ -164,8 +164,9 @@ fn closed(desk: &mut Desk<'_>, id: &ExternalId, change: &Signl4Change) -> Reason
         desk.supersede(id, |_| true);
         end_closed(desk, id, Ending::ClosedBySystem, change.raised_at);
         let words = with_note("Closed in SIGNL4 without a person", change);
+        let of_before = desk.alert.as_ref().is_some_and(|alert| alert.is_of_before(Some(change.raised_at)));
         match policy.system_close {
-            SystemClose::Close if policy.close_in_azure != CloseInAzure::Never => {
+            SystemClose::Close if policy.close_in_azure != CloseInAzure::Never && !of_before => {
                 end_pages(desk, None, matter);
                 // A page of another matter is no less open for it.
                 if desk.live().is_empty() {

@@ -35,6 +35,13 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl Log {
+    /// Until the guard goes.
+    fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
     fn lines(&self, part: &str) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         text.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
@@ -43,9 +50,7 @@ impl Log {
 
 #[tokio::test]
 async fn after_an_outage_what_still_fires_is_paged_and_what_resolved_ends() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     let town = super::town().await;
     let before = town.scene.azure.fire(cpu()).unwrap();
     town.settle().await;
@@ -79,9 +84,7 @@ async fn after_an_outage_what_still_fires_is_paged_and_what_resolved_ends() {
 /// A proxy that is down is seen by nobody but Azure.
 #[tokio::test]
 async fn webhooks_that_could_not_reach_the_bridge_are_told_of_in_one_line() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     let town = super::town().await;
     town.scene.azure.fire(cpu()).unwrap();
     town.settle().await;
@@ -102,9 +105,7 @@ async fn webhooks_that_could_not_reach_the_bridge_are_told_of_in_one_line() {
 
 #[tokio::test]
 async fn a_process_that_stood_still_catches_up() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     let town = super::town().await;
     town.poll().await;
     // As it runs in `serve`: by itself, twice a second.
@@ -207,9 +208,7 @@ async fn refuse_and_poll(town: &Town, url: &str, body: &str) {
 
 #[tokio::test]
 async fn what_a_poll_recorded_while_webhooks_were_answered_503_is_paged_and_told_in_one_line() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     for polled_before in [false, true] {
         let town = super::town().await;
         town.poll().await;
@@ -258,9 +257,7 @@ async fn who_is_not_azure_opens_no_gap() {
 
 #[tokio::test]
 async fn a_store_that_failed_is_one_outage() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     let town = super::town().await;
     town.poll().await;
     town.scene.azure.webhooks().hold();

@@ -183,3 +183,18 @@ fn a_close_in_the_portal_ends_also_the_wish_to_page_again() {
     assert_eq!(world.portal(AzureState::Closed, 20), Reason::ClosedInAzure);
     assert_eq!(world.timers, []);
 }
+
+#[test]
+fn a_close_by_signl4_of_an_earlier_firing_closes_none_that_is_in_hand() {
+    for (raised, owed) in
+        [(50, "comment: Closed in SIGNL4 without a person"), (140, "Closed: Closed in SIGNL4 without a person")]
+    {
+        let policy = Policy { system_close: SystemClose::Close, on_resolved: OnResolved::Ignore, ..Policy::default() };
+        let mut world = World::new(rules(vec![route("all", "ops", policy)])).paged();
+        world.resolved(0);
+        world.polled_anew(AzureState::Acknowledged);
+        world.deliver();
+        world.signl4(1, Happened::Closed, None, raised);
+        assert_eq!(world.owed(), [owed]);
+    }
+}
